@@ -3,7 +3,11 @@ import { defineConfig } from 'tsup'
 export default defineConfig({
   entry: {
     index: 'src/index.ts',
-    express: 'src/frameworks/express.ts'
+    express: 'src/frameworks/express.ts',
+    koa: 'src/frameworks/koa.ts',
+    hono: 'src/frameworks/hono.ts',
+    fastify: 'src/frameworks/fastify.ts',
+    web: 'src/frameworks/web.ts'
   },
   format: ['esm', 'cjs'],
   target: 'node22',
