@@ -69,6 +69,9 @@ export interface SessionStorage extends KeyvStorageAdapter {
   /** The scheme-like name of the backend, for messages and bench tables: 'sqlite', 'postgres', … */
   readonly backend: string
 
+  /** Milliseconds that never jump, for durations in this process; absent: `performance.now`. Fake clocks set it. */
+  readonly monotonicNow?: () => number
+
   /**
    * Sets namespace and lifetimes; synchronous, called by the service's constructor. A second call with another policy
    * throws ConfigurationError: two services that share a store must agree.
