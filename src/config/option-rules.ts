@@ -1,5 +1,8 @@
 import { ConfigurationError } from '../core/errors.ts'
 
+/** Longer values and names are not shown, or cut. */
+const MAX_SHOWN = 60
+
 /** What one option may be, in code and in words, and what it is when nobody sets it. */
 export interface OptionRule<V> {
   readonly fallback: V
@@ -81,7 +84,9 @@ export function applyRules<O extends object>(
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(rules, name)) continue
     const known = Object.keys(rules).map((key) => prefix + key)
-    throw new ConfigurationError(`Unknown option ${prefix}${name}. Known options: ${known.join(', ')}.`)
+    throw new ConfigurationError(
+      `Unknown option ${prefix}${name.slice(0, MAX_SHOWN)}. Known options: ${known.join(', ')}.`
+    )
   }
   const resolved: Record<string, unknown> = {}
   for (const [name, rule] of Object.entries<OptionRule<unknown>>(rules)) {
@@ -95,12 +100,10 @@ export function applyRules<O extends object>(
   return Object.freeze(resolved) as Readonly<O> // each key of O has a rule, and its value passed it
 }
 
-const MAX_SHOWN = 60
-
-/** A value in a message. Strings that look like URLs are not shown: they may hold a password. */
+/** A value in a message. Strings that look like a URL, or a part of one, are not shown: they may hold a password. */
 export function describe(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value)
-  if (typeof value !== 'string' || value.includes('://')) return describeType(value)
+  if (typeof value !== 'string' || /:\/\/|@/.test(value)) return describeType(value)
   return value.length <= MAX_SHOWN ? JSON.stringify(value) : `a string of ${value.length} characters`
 }
 
