@@ -73,6 +73,9 @@ export function sessionDbUrl(env: Environment = process.env, prefix: string = DE
 export function readEnvironment<T extends object = Record<string, unknown>>(
   settings: EnvironmentOptions<T> = {}
 ): { readonly url: string; readonly options: ResolvedOptions<T> } {
+  if (typeof settings !== 'object' || settings === null) {
+    throw new ConfigurationError(`The options must be an object, but got ${describe(settings)}.`)
+  }
   const { env = process.env, prefix = DEFAULT_PREFIX, ...inCode } = settings
   const { url, home } = storeOf(env, prefix)
   const options = resolveWithVariables<T>(env, prefix, inCode)
