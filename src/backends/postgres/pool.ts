@@ -1,0 +1,244 @@
+import pg from 'pg'
+import { redactUrl } from '../../config/connection-url.ts'
+import type { ResolvedPostgresOptions } from '../../config/options.ts'
+import { BackendUnavailableError } from '../../core/errors.ts'
+import {
+  breaksConnection,
+  lostPreparedStatement,
+  refusesStartupParameters,
+  toSessionError
+} from './errors.ts'
+import { bind, type ParameterValues, type Statement } from './statement.ts'
+
+export type PoolOptions = Pick<
+  ResolvedPostgresOptions,
+  | 'maxConnections'
+  | 'maxQueued'
+  | 'connectTimeoutMs'
+  | 'statementTimeoutMs'
+  | 'lockTimeoutMs'
+  | 'preparedStatements'
+  | 'ssl'
+  | 'password'
+  | 'applicationName'
+> & { readonly url: string }
+
+/** Runs SQL within a transaction. */
+export type RunSql = <Row = unknown>(text: string, values?: ReadonlyArray<string | number>) => Promise<Row[]>
+
+/** A message of the server's protocol, as the driver passes it on. */
+interface ParameterStatus {
+  readonly parameterName: string
+  readonly parameterValue: string
+}
+
+interface DriverQuery {
+  readonly text: string
+  readonly name?: string
+  readonly values: unknown[]
+}
+
+/** The server's own time-outs end a statement in an orderly way; this one is for a server that is not there any more. */
+const CLIENT_TIMEOUT_GRACE_MS = 500
+/** A row lock that outlives its transaction's client would stop everybody else. */
+const IDLE_IN_TRANSACTION_MS = 10_000
+const BIGINT_OID = 20
+
+/** Milliseconds since the epoch fit a JavaScript number until the year 287396. */
+const TYPES: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format) => (Number(oid) === BIGINT_OID ? Number : pg.types.getTypeParser(oid, format))
+}
+
+/**
+ * The connections of one store, never shared with another. Connects lazily; connections that die are replaced by the next
+ * statement. All failures leave as SessionErrors.
+ */
+export class ConnectionPool {
+  readonly #options: PoolOptions
+  readonly #pool: pg.Pool
+  readonly #server: string
+  /** Both are switched off for good by the first pooler that does not carry them. */
+  #usesPreparedStatements: boolean
+  #sendsTimeouts = true
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#server = redactUrl(options.url)
+    this.#usesPreparedStatements = options.preparedStatements
+    const clientConfig = () => this.#clientConfig()
+    const password = options.password && passwordSource(options.password)
+    const standbys = new WeakSet<object>()
+    class StoreClient extends pg.Client {
+      constructor() {
+        super(clientConfig())
+        // The driver lets an empty password of the URL win over a callback; its type does not know callbacks here.
+        if (password) Object.assign(this, { password })
+        // Without a listener, a connection that dies during a query would end the process. The query reports it.
+        this.on('error', () => {})
+        // Every server from 14 on says so before it takes the first query, and again when that changes.
+        this.connection.on('parameterStatus', ({ parameterName, parameterValue }: ParameterStatus) => {
+          if (parameterName !== 'in_hot_standby') return
+          if (parameterValue === 'on') standbys.add(this)
+          else standbys.delete(this)
+        })
+      }
+    }
+    this.#pool = new pg.Pool({
+      Client: StoreClient,
+      max: options.maxConnections,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      idleTimeoutMillis: 30_000,
+      verify: (client, done) => done(standbys.has(client) ? this.#standbyError() : undefined)
+    })
+    // An idle connection that dies has already left the pool; there is nobody to tell.
+    this.#pool.on('error', () => {})
+  }
+
+  /** Runs one statement on a connection of its own. `doing` is for messages: 'reading a session'. */
+  async query<Row>(statement: Statement, values: ParameterValues, doing: string): Promise<Row[]> {
+    const bound = bind(statement, values)
+    const client = await this.#checkOut(doing)
+    const isNamed = this.#usesPreparedStatements
+    try {
+      const named = isNamed ? { name: statement.name } : {}
+      return await this.#run<Row>(client, { ...named, text: statement.text, values: bound })
+    } catch (error) {
+      if (!isNamed || !lostPreparedStatement(error)) throw this.#explain(error, doing)
+      // Refused before it ran, so it may run again.
+      this.#usesPreparedStatements = false
+    }
+    return this.query<Row>(statement, values, doing)
+  }
+
+  /** Runs SQL that others have written, with $1, $2, … */
+  async queryText(text: string, values: unknown[], doing: string): Promise<unknown[]> {
+    const client = await this.#checkOut(doing)
+    try {
+      return await this.#run(client, { text, values })
+    } catch (error) {
+      throw this.#explain(error, doing)
+    }
+  }
+
+  /**
+   * Runs `work` in a transaction, without the usual time limits: `work` sets its own. Used by migrations only, as all else
+   * is one statement.
+   */
+  async transaction<T>(work: (run: RunSql) => Promise<T>, doing: string, timeoutMs: number): Promise<T> {
+    const client = await this.#checkOut(doing)
+    const run: RunSql = async (text, values = []) => {
+      const result = await client.query(text, [...values])
+      return result.rows
+    }
+    let isOver = false
+    const timer = setTimeout(() => {
+      isOver = true
+      client.release(true)
+    }, timeoutMs)
+    try {
+      await run('begin')
+      const result = await work(run)
+      await run('commit')
+      return result
+    } catch (error) {
+      // Closing the connection rolls back, whatever state it is in.
+      if (!isOver) client.release(true)
+      const cause = isOver
+        ? new BackendUnavailableError(this.#tooSlow(doing, timeoutMs), { cause: error })
+        : error
+      isOver = true
+      throw this.#explain(cause, doing)
+    } finally {
+      clearTimeout(timer)
+      if (!isOver) client.release()
+    }
+  }
+
+  /** Waits for the connections that are in use, and closes all. */
+  end(): Promise<void> {
+    return this.#pool.end()
+  }
+
+  async #checkOut(doing: string): Promise<pg.PoolClient> {
+    if (this.#pool.waitingCount >= this.#options.maxQueued) {
+      throw new BackendUnavailableError(
+        `PostgreSQL: ${doing} was not tried: ${this.#options.maxQueued} operations wait for a connection to ${this.#server} already (option maxQueued).`
+      )
+    }
+    try {
+      return await this.#pool.connect()
+    } catch (error) {
+      if (!this.#sendsTimeouts || !refusesStartupParameters(error)) throw this.#explain(error, doing)
+      this.#sendsTimeouts = false
+    }
+    return this.#checkOut(doing)
+  }
+
+  #run<Row>(client: pg.PoolClient, query: DriverQuery): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      const limitMs = this.#options.statementTimeoutMs + CLIENT_TIMEOUT_GRACE_MS
+      let timer: NodeJS.Timeout | undefined = setTimeout(() => {
+        timer = undefined
+        // Destroyed, not returned: the answer may still come, and would be taken for that of the next statement.
+        client.release(true)
+        reject(new BackendUnavailableError(this.#tooSlow('a statement', limitMs)))
+      }, limitMs)
+      client.query<pg.QueryResultRow>(query, (error: unknown, result) => {
+        if (timer === undefined) return
+        clearTimeout(timer)
+        if (error) {
+          client.release(breaksConnection(error))
+          reject(error)
+        } else {
+          client.release()
+          resolve(result.rows as Row[]) // the statement and its row type stand side by side in statements.ts
+        }
+      })
+    })
+  }
+
+  #clientConfig(): pg.ClientConfig {
+    const { url, ssl, applicationName, connectTimeoutMs, statementTimeoutMs, lockTimeoutMs } = this.#options
+    return {
+      connectionString: url,
+      application_name: applicationName,
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
+      types: TYPES,
+      ...(ssl === undefined ? {} : { ssl }),
+      ...(this.#sendsTimeouts
+        ? {
+            statement_timeout: statementTimeoutMs,
+            lock_timeout: lockTimeoutMs,
+            idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS
+          }
+        : {})
+    }
+  }
+
+  /** A standby may answer with what has long been ended at the primary. */
+  #standbyError(): Error {
+    return new BackendUnavailableError(
+      `PostgreSQL: the server at ${this.#server} is a standby or in recovery. Connect to the primary.`
+    )
+  }
+
+  #explain(error: unknown, doing: string): Error {
+    return toSessionError(error, `${doing} at ${this.#server}`)
+  }
+
+  #tooSlow(doing: string, limitMs: number): string {
+    return `PostgreSQL: ${doing} at ${this.#server} was not answered within ${limitMs} ms.`
+  }
+}
+
+/** What the application's callback throws is not the driver's: it is wrapped so that it can be told apart. */
+function passwordSource(password: NonNullable<PoolOptions['password']>): () => Promise<string> {
+  return async () => {
+    try {
+      return await password()
+    } catch (cause) {
+      throw new BackendUnavailableError('The option postgres.password, a function, failed.', { cause })
+    }
+  }
+}

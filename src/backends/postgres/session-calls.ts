@@ -1,0 +1,228 @@
+import { BackendUnavailableError } from '../../core/errors.ts'
+import type { SessionId } from '../../core/session.ts'
+import type {
+  PutOutcome,
+  ReplaceOutcome,
+  SessionEntry,
+  SessionTimes,
+  StoragePolicy,
+  StoredSession
+} from '../backend.ts'
+import type { BatchKind } from './batching.ts'
+import { bigintArray, textArray } from './binary-array.ts'
+import type { ConnectionPool } from './pool.ts'
+import type { ParameterValues, Statement } from './statement.ts'
+import type { Arity, IdleTimeout, SessionStatements } from './statements.ts'
+
+/*
+ * The calls on single sessions, each as a kind of batch: how inputs become parameters of the statement for one or for
+ * many, and rows become answers.
+ */
+
+export interface IdCall {
+  readonly id: SessionId
+}
+export interface TouchCall extends IdCall {
+  readonly idleTimeoutMs: number | null
+}
+export interface WriteCall extends IdCall {
+  readonly entry: SessionEntry
+}
+export interface ReplaceCall extends WriteCall {
+  readonly expectedVersion: number
+}
+export interface RotateCall extends IdCall {
+  readonly newId: SessionId
+  readonly entry: SessionEntry | undefined
+}
+export interface RevokeCall extends IdCall {
+  readonly userId: string | null
+}
+
+type TimesRow = SessionTimes & { readonly id: string }
+/** A row without times says of its key: there is something, but it was not written. */
+type OutcomeRow = TimesRow | { readonly id: string; readonly createdAt: null }
+
+export type SessionCalls = ReturnType<typeof sessionCalls>
+
+/** How often revoke follows a session that is rotated away under its hands before it gives up. */
+const MAX_PURSUITS = 100
+
+export function policyParameters(policy: StoragePolicy) {
+  return {
+    namespace: policy.namespace,
+    defaultIdleMs: policy.idleTimeoutMs,
+    absoluteMs: policy.absoluteTimeoutMs,
+    tombstoneMs: policy.tombstoneMs
+  }
+}
+
+export function sessionCalls(pool: ConnectionPool, statements: SessionStatements, policy: StoragePolicy) {
+  const fixed = policyParameters(policy)
+
+  function byKey<Input extends IdCall, Row extends { readonly id: string }, Output>(spec: {
+    readonly doing: string
+    readonly access?: 'read'
+    readonly sharesAnswers?: boolean
+    readonly statement: Readonly<Record<Arity, Statement>>
+    readonly one: (input: Input) => ParameterValues
+    readonly many: (inputs: readonly Input[]) => ParameterValues
+    readonly answer: (row: Row | undefined) => Output
+  }): BatchKind<Input, Output> {
+    return {
+      access: spec.access ?? 'write',
+      sharesAnswers: spec.sharesAnswers ?? false,
+      async run(inputs) {
+        const [only] = inputs
+        if (only === undefined) return []
+        if (inputs.length === 1) {
+          const [row] = await pool.query<Row>(spec.statement.one, { ...fixed, ...spec.one(only) }, spec.doing)
+          return [spec.answer(row)]
+        }
+        const rows = await pool.query<Row>(
+          spec.statement.many,
+          { ...fixed, ...spec.many(inputs) },
+          spec.doing
+        )
+        const rowsById = new Map<string, Row>()
+        for (const row of rows) rowsById.set(row.id, row)
+        return inputs.map((input) => spec.answer(rowsById.get(input.id)))
+      }
+    }
+  }
+
+  const touch = (idle: IdleTimeout) =>
+    byKey<TouchCall, TimesRow, SessionTimes | undefined>({
+      doing: 'touching a session',
+      // The second of two touches that wait behind each other would find the session as the first has left it.
+      sharesAnswers: idle === 'kept',
+      statement: statements.touch[idle],
+      one: ({ id, idleTimeoutMs }) => ({ id, idleTimeoutMs }),
+      many: (calls) => ({
+        ids: textArray(calls.map(({ id }) => id)),
+        idleTimeoutsMs: bigintArray(calls.map(({ idleTimeoutMs }) => idleTimeoutMs))
+      }),
+      answer: (row) => row
+    })
+
+  const put = (idle: IdleTimeout, ifMissing: 'insert' | 'refuse') =>
+    byKey<WriteCall, OutcomeRow, PutOutcome>({
+      doing: 'writing a session',
+      statement: ifMissing === 'insert' ? statements.putOrInsert[idle] : statements.putOrRefuse[idle],
+      one: writeParameters,
+      many: manyWriteParameters,
+      answer: (row) => {
+        if (row === undefined) return { outcome: ifMissing === 'insert' ? 'ended' : 'missing' }
+        return row.createdAt === null ? { outcome: 'ended' } : { outcome: 'stored', ...row }
+      }
+    })
+
+  const replace = (idle: IdleTimeout) =>
+    byKey<ReplaceCall, OutcomeRow, ReplaceOutcome>({
+      doing: 'replacing a session',
+      statement: statements.replace[idle],
+      one: (call) => ({ ...writeParameters(call), version: call.expectedVersion }),
+      many: (calls) => ({
+        ...manyWriteParameters(calls),
+        versions: bigintArray(calls.map(({ expectedVersion }) => expectedVersion))
+      }),
+      answer: (row) => {
+        if (row === undefined) return { outcome: 'missing' }
+        return row.createdAt === null ? { outcome: 'conflict' } : { outcome: 'stored', ...row }
+      }
+    })
+
+  return {
+    read: byKey<IdCall, StoredSession, StoredSession | undefined>({
+      doing: 'reading a session',
+      access: 'read',
+      sharesAnswers: true,
+      statement: statements.read,
+      one: ({ id }) => ({ id }),
+      many: (calls) => ({ ids: textArray(calls.map(({ id }) => id)) }),
+      answer: (row) => row
+    }),
+
+    insert: byKey<WriteCall, TimesRow, SessionTimes | undefined>({
+      doing: 'creating a session',
+      statement: statements.insert,
+      one: writeParameters,
+      many: manyWriteParameters,
+      answer: (row) => row
+    }),
+
+    put: {
+      insert: { given: put('given', 'insert'), kept: put('kept', 'insert') },
+      refuse: { given: put('given', 'refuse'), kept: put('kept', 'refuse') }
+    },
+
+    replace: { given: replace('given'), kept: replace('kept') },
+
+    touch: { given: touch('given'), kept: touch('kept') },
+
+    end: byKey<IdCall, { readonly id: string }, boolean>({
+      doing: 'ending a session',
+      statement: statements.end,
+      one: ({ id }) => ({ id }),
+      many: (calls) => ({ ids: textArray(calls.map(({ id }) => id)) }),
+      answer: (row) => row !== undefined
+    }),
+
+    rotate: oneAtATime<RotateCall, StoredSession | undefined>(async ({ id, newId, entry }) => {
+      const statement = entry ? statements.rotate.written[idleOf(entry)] : statements.rotate.touched
+      const written = entry ? writeParameters({ id, entry }) : { id }
+      const [row] = await pool.query<StoredSession>(
+        statement,
+        { ...fixed, ...written, newId },
+        'rotating a session'
+      )
+      return row
+    }),
+
+    revoke: oneAtATime<RevokeCall, boolean>(async ({ id, userId }) => {
+      const doing = 'revoking a session'
+      let present: string = id
+      for (let pursuit = 0; pursuit < MAX_PURSUITS; pursuit++) {
+        const ended = await pool.query(statements.endIfOwnedBy, { ...fixed, id: present, userId }, doing)
+        if (ended.length > 0) return true
+        const [next] = await pool.query<{ id: string }>(
+          statements.presentId,
+          { ...fixed, id: present },
+          doing
+        )
+        if (next === undefined) return false
+        present = next.id
+      }
+      throw new BackendUnavailableError(
+        `Revoking session ${id}: it is being rotated faster than it can be followed.`
+      )
+    })
+  }
+}
+
+/** Whether the entry sets the row's idle timeout, or leaves it. */
+export function idleOf(entry: SessionEntry): IdleTimeout {
+  return entry.idleTimeoutMs === undefined ? 'kept' : 'given'
+}
+
+function oneAtATime<Input, Output>(run: (input: Input) => Promise<Output>): BatchKind<Input, Output> {
+  return {
+    access: 'write',
+    sharesAnswers: false,
+    maxRows: 1,
+    run: (inputs) => Promise.all(inputs.map(run))
+  }
+}
+
+function writeParameters({ id, entry }: WriteCall): ParameterValues {
+  return { id, value: entry.value, userId: entry.userId, idleTimeoutMs: entry.idleTimeoutMs ?? null }
+}
+
+function manyWriteParameters(calls: readonly WriteCall[]): ParameterValues {
+  return {
+    ids: textArray(calls.map(({ id }) => id)),
+    values: textArray(calls.map(({ entry }) => entry.value)),
+    userIds: textArray(calls.map(({ entry }) => entry.userId)),
+    idleTimeoutsMs: bigintArray(calls.map(({ entry }) => entry.idleTimeoutMs ?? null))
+  }
+}

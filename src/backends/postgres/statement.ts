@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto'
+
+/** The parameters of all statements, by name, with their types: one word means one thing in every statement. */
+const PARAMETER_TYPES = {
+  namespace: 'text',
+  id: 'text',
+  ids: 'text[]',
+  newId: 'text',
+  value: 'text',
+  values: 'text[]',
+  userId: 'text',
+  userIds: 'text[]',
+  idleTimeoutMs: 'bigint',
+  idleTimeoutsMs: 'bigint[]',
+  version: 'bigint',
+  versions: 'bigint[]',
+  defaultIdleMs: 'bigint',
+  absoluteMs: 'bigint',
+  tombstoneMs: 'bigint',
+  except: 'text',
+  cursor: 'text',
+  limit: 'bigint'
+} as const
+
+export type ParameterName = keyof typeof PARAMETER_TYPES
+export type ParameterValue = string | number | null | Buffer
+export type ParameterValues = Readonly<Partial<Record<ParameterName, ParameterValue>>>
+
+/** One SQL statement with bound parameters. */
+export interface Statement {
+  readonly text: string
+  /** Carries a hash of the text, so that two versions of this library may share a pooler's connections. */
+  readonly name: string
+  /** The names of $1, $2, … in this order. */
+  readonly parameters: readonly ParameterName[]
+}
+
+/** Two colons are a cast; one, followed by a name, is a parameter. */
+const PARAMETER = /(?<!:):([a-z]\w*)/gi
+
+/** Compiles SQL whose parameters are written `:name`. Each becomes $n with its type, numbered by first appearance. */
+export function statement(sql: string): Statement {
+  const parameters: ParameterName[] = []
+  const text = sql.trim().replace(PARAMETER, (_, name: string) => {
+    if (!isParameterName(name)) throw new Error(`The statement uses an unknown parameter :${name}`)
+    if (!parameters.includes(name)) parameters.push(name)
+    return `$${parameters.indexOf(name) + 1}::${PARAMETER_TYPES[name]}`
+  })
+  const hash = createHash('sha256').update(text).digest('base64url').slice(0, 16)
+  return { text, name: `bodhi_${hash}`, parameters }
+}
+
+/** The values in the order of the statement's parameters. */
+export function bind(statement: Statement, values: ParameterValues): ParameterValue[] {
+  return statement.parameters.map((name) => {
+    const value = values[name]
+    if (value === undefined) throw new Error(`No value for the parameter :${name}`)
+    return value
+  })
+}
+
+function isParameterName(name: string): name is ParameterName {
+  return Object.hasOwn(PARAMETER_TYPES, name)
+}
