@@ -1,6 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Keyv } from 'keyv'
-import type { PutOutcome, SessionEntry, SessionStorage, SessionTimes, StoredSession } from './backends/backend.ts'
+import type {
+  PutOutcome,
+  SessionEntry,
+  SessionStorage,
+  SessionTimes,
+  StoredSession
+} from './backends/backend.ts'
 import { isSessionStorage } from './backends/backend.ts'
 import { openStorage } from './backends/registry.ts'
 import { parseConnectionUrl } from './config/connection-url.ts'
@@ -20,6 +26,10 @@ const MAX_CREATE_ATTEMPTS = 3
 /** Each lost race means that another writer won one; this many in a row is a session that is written without pause. */
 const MAX_UPDATE_ATTEMPTS = 100
 const MAX_BACKOFF_MS = 50
+
+/** Changes the private copy of the data in place, or returns new data. May be asynchronous, and may run again. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a change that only mutates its copy returns nothing
+export type Change<T extends object> = (data: T) => T | void | Promise<T | void>
 
 /** How a framework's store writes a session whose token the framework has made. */
 export interface PutOptions {
@@ -108,6 +118,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
       throw new ConfigurationError('The Keyv must wrap a store that connect() or fromEnv() has made.')
     }
     this.#storage = store
+    this.#touches = new TouchMemory(this.options, store.monotonicNow ?? (() => performance.now()))
     const { namespace, idleTimeoutMs, absoluteTimeoutMs, tombstoneMs } = this.options
     this.#storage.configure({
       namespace,
@@ -115,9 +126,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
       absoluteTimeoutMs,
       tombstoneMs,
       encode: (data) => this.#entryOf(data, 'strict'),
-      decode: decodeData
+      decode: decodeData,
+      changedThroughKeyv: (id) => (id === null ? this.#touches.forgetAll() : this.#touches.forget(id))
     })
-    this.#touches = new TouchMemory(this.options, this.#storage.monotonicNow ?? (() => performance.now()))
     this.#pruning = new PruneTimer(this.options.pruneIntervalMs, () => this.#pruneInBackground())
   }
 
@@ -134,7 +145,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
         this.#touches.remember(id, times, askedAt)
         return this.#sessionOf({ ...times, id, value: entry.value, userId: entry.userId }, token)
       }
-      throw new BackendError(`Each of ${MAX_CREATE_ATTEMPTS} new tokens was taken already: the randomness is broken.`)
+      throw new BackendError(
+        `Each of ${MAX_CREATE_ATTEMPTS} new tokens was taken already: the randomness is broken.`
+      )
     })
   }
 
@@ -165,8 +178,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * is written and its error is passed on.
    * @throws ConflictError `SESSION_CONFLICT` after 100 lost races.
    */
-  // biome-ignore lint/suspicious/noConfusingVoidType: a change that only mutates its copy returns nothing
-  async update(token: string, change: (data: T) => T | void | Promise<T | void>): Promise<Session<T> | undefined> {
+  async update(token: string, change: Change<T>): Promise<Session<T> | undefined> {
     if (typeof change !== 'function') {
       throw new ConfigurationError(`update(token, change): change must be a function; got ${typeof change}.`)
     }
@@ -225,7 +237,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   async put(token: string, data: T, options: PutOptions): Promise<PutOutcome['outcome']> {
     const ifMissing = options?.ifMissing
     if (ifMissing !== 'insert' && ifMissing !== 'refuse') {
-      throw new ConfigurationError(`put(token, data, { ifMissing }): must be 'insert' or 'refuse'; got ${ifMissing}.`)
+      throw new ConfigurationError(
+        `put(token, data, { ifMissing }): must be 'insert' or 'refuse'; got ${ifMissing}.`
+      )
     }
     const idleTimeoutMs = checkIdleTimeout(options.idleTimeoutMs) ?? null
     const entry = { ...this.#entryOf(data, 'framework'), idleTimeoutMs }
@@ -253,7 +267,10 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * Signs a user out everywhere, save in the session `except`: its number of sessions ended. Misses none, not even
    * those that are being rotated at this moment.
    */
-  async clearSessionsForUser(userId: string | number, options: { readonly except?: string | undefined } = {}): Promise<number> {
+  async clearSessionsForUser(
+    userId: string | number,
+    options: { readonly except?: string | undefined } = {}
+  ): Promise<number> {
     const user = requireUserId(userId)
     const except = options.except === undefined ? undefined : requireSessionId(options.except, 'except')
     return this.#run(async () => {
@@ -375,9 +392,15 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     try {
       userId = userIdOf ? userIdOf(data as T) : defaultUserIdOf(data as object)
     } catch (cause) {
-      throw new ConfigurationError('The option userIdOf threw. It must return null where nobody is signed in.', { cause })
+      throw new ConfigurationError(
+        'The option userIdOf threw. It must return null where nobody is signed in.',
+        { cause }
+      )
     }
-    return { value, userId: normaliseUserId(userId, userIdOf ? 'What userIdOf returns' : 'The user id in the data') }
+    return {
+      value,
+      userId: normaliseUserId(userId, userIdOf ? 'What userIdOf returns' : 'The user id in the data')
+    }
   }
 
   async #read(id: SessionId): Promise<StoredSession | undefined> {
@@ -387,7 +410,11 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     return row
   }
 
-  async #put(id: SessionId, entry: SessionEntry, ifMissing: PutOptions['ifMissing']): Promise<PutOutcome['outcome']> {
+  async #put(
+    id: SessionId,
+    entry: SessionEntry,
+    ifMissing: PutOptions['ifMissing']
+  ): Promise<PutOutcome['outcome']> {
     const askedAt = this.#touches.now()
     const result = await this.#storage.put(id, entry, ifMissing)
     this.#seen(id, result.outcome === 'stored' ? result : undefined, askedAt)
@@ -403,12 +430,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     return true
   }
 
-  async #update(
-    id: SessionId,
-    token: SessionToken,
-    // biome-ignore lint/suspicious/noConfusingVoidType: as in update
-    change: (data: T) => T | void | Promise<T | void>
-  ): Promise<Session<T> | undefined> {
+  async #update(id: SessionId, token: SessionToken, change: Change<T>): Promise<Session<T> | undefined> {
     for (let attempt = 1; attempt <= MAX_UPDATE_ATTEMPTS; attempt++) {
       const row = await this.#read(id)
       if (row === undefined) return undefined
@@ -491,7 +513,9 @@ function idOfOwnToken(token: SessionToken): SessionId {
 function requireSessionId(value: unknown, name: string): SessionId {
   const id = asSessionId(value)
   if (id !== undefined) return id
-  throw new ConfigurationError(`The option ${name} must be a session id (43 characters of base64url), as lists give it.`)
+  throw new ConfigurationError(
+    `The option ${name} must be a session id (43 characters of base64url), as lists give it.`
+  )
 }
 
 function checkIdleTimeout(value: number | null | undefined): number | null | undefined {

@@ -1,6 +1,13 @@
-export { BODHI_DEPLOYMENT, BODHI_HOME, BODHI_SESSION_DB_URL, deploymentMode, sessionDbUrl } from './config/from-env.ts'
 export type { DeploymentMode, EnvironmentOptions } from './config/from-env.ts'
+export {
+  BODHI_DEPLOYMENT,
+  BODHI_HOME,
+  BODHI_SESSION_DB_URL,
+  deploymentMode,
+  sessionDbUrl
+} from './config/from-env.ts'
 export type { PostgresOptions, SessionServiceOptions, SqliteOptions } from './config/options.ts'
+export type { SessionErrorCode } from './core/errors.ts'
 export {
   BackendError,
   BackendUnavailableError,
@@ -11,7 +18,6 @@ export {
   SchemaError,
   SessionError
 } from './core/errors.ts'
-export type { SessionErrorCode } from './core/errors.ts'
 export type { Session, SessionId, SessionInfo, SessionToken } from './core/session.ts'
+export type { Change, PutOptions, TouchOptions } from './default-session-service.ts'
 export { DefaultSessionService } from './default-session-service.ts'
-export type { PutOptions, TouchOptions } from './default-session-service.ts'

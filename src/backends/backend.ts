@@ -24,6 +24,8 @@ export interface StoragePolicy {
   readonly encode: (data: unknown) => SessionEntry
   /** The inverse; throws DataError. */
   readonly decode: (value: string) => object
+  /** Told of each id that was written or ended through Keyv's own API; null: all. */
+  readonly changedThroughKeyv: (id: SessionId | null) => void
 }
 
 /** A write: the data as JSON text and the user that it names, which reach the row in one statement. */

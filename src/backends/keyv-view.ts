@@ -47,6 +47,7 @@ export function keyvView(storage: SessionStorage, policy: () => StoragePolicy): 
       const id = asSessionId(key)
       if (!id) return false
       const data = isEnvelope(envelope) ? envelope.value : envelope
+      policy().changedThroughKeyv(id)
       const idleTimeoutMs = expires === undefined ? null : Math.ceil(expires - Date.now())
       if (idleTimeoutMs !== null && idleTimeoutMs <= 0) {
         await storage.end(id)
@@ -58,7 +59,9 @@ export function keyvView(storage: SessionStorage, policy: () => StoragePolicy): 
 
     async delete(key) {
       const id = asSessionId(key)
-      return id !== undefined && storage.end(id)
+      if (id === undefined) return false
+      policy().changedThroughKeyv(id)
+      return storage.end(id)
     },
 
     async has(key) {
@@ -67,6 +70,7 @@ export function keyvView(storage: SessionStorage, policy: () => StoragePolicy): 
     },
 
     async clear() {
+      policy().changedThroughKeyv(null)
       await storage.endAll()
     },
 
