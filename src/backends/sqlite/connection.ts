@@ -1,0 +1,80 @@
+import { DatabaseSync } from 'node:sqlite'
+import { BackendError } from '../../core/errors.ts'
+import { migrate } from './schema.ts'
+
+/** `full`: a commit survives power loss. `normal`: it survives a crash of the process, but the last ones may be lost. */
+export type Durability = 'normal' | 'full'
+
+/** In KiB. The default of 2,000 holds no more than 2,000 sessions of 1 KB, with the indexes' inner pages among them. */
+const CACHE_KIB = 16_000
+
+/** A connection and its transactions. Everything here is synchronous; SQLITE_BUSY is thrown at once, never waited for. */
+export class SqliteConnection {
+  readonly database: DatabaseSync
+  readonly #durability: Durability
+  #synchronous: Durability = 'full'
+
+  constructor(database: DatabaseSync, durability: Durability) {
+    this.database = database
+    this.#durability = durability
+  }
+
+  /** Takes the write lock. `durable`: the commit of this transaction is to survive power loss whatever the setting. */
+  begin(durable: boolean): void {
+    const synchronous = durable ? 'full' : this.#durability
+    if (synchronous !== this.#synchronous) {
+      // SQLite does not change it inside a transaction.
+      this.database.exec(`pragma synchronous = ${synchronous}`)
+      this.#synchronous = synchronous
+    }
+    this.database.exec('begin immediate')
+  }
+
+  commit(): void {
+    this.database.exec('commit')
+  }
+
+  /** Some failures (a full disk, for one) have rolled back already. */
+  rollback(): void {
+    if (this.database.isTransaction) this.database.exec('rollback')
+  }
+
+  close(): void {
+    if (this.database.isOpen) this.database.close()
+  }
+}
+
+export interface ConnectionOptions {
+  readonly path: string
+  readonly table: string
+  readonly durability: Durability
+  readonly now: () => number
+}
+
+/** Opens and migrates: one attempt, which throws the driver's SQLITE_BUSY where another process is at it. */
+export function openConnection(options: ConnectionOptions): SqliteConnection {
+  const database = new DatabaseSync(options.path, { timeout: 0 })
+  try {
+    // Ended sessions are overwritten with zeros, not only unlinked.
+    database.exec(
+      `pragma secure_delete = on; pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = 0`
+    )
+    // Before the journal mode, which is the first thing that writes: a file that is not ours stays as it is.
+    migrate(database, options.table, options.path, options.now)
+    if (options.path !== ':memory:') useWriteAheadLog(database, options.path)
+    return new SqliteConnection(database, options.durability)
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function useWriteAheadLog(database: DatabaseSync, path: string): void {
+  const mode = database.prepare('pragma journal_mode = wal').get()?.['journal_mode']
+  if (mode !== 'wal') {
+    throw new BackendError(
+      `The SQLite database ${path} cannot use a write-ahead log (its journal mode stays ${mode}): the file system lacks ` +
+        'shared memory or locks. Keep the file on a local disk.'
+    )
+  }
+}

@@ -1,0 +1,208 @@
+import { BackendUnavailableError } from '../../core/errors.ts'
+import type { SqliteConnection } from './connection.ts'
+import { lockRetryDelayMs } from './lock-retry.ts'
+import { isBusy, sessionErrorOf } from './result-code.ts'
+
+/** Jobs and characters that may wait: beyond them the store is not answering, and memory is better spent elsewhere. */
+const MAX_WAITING_JOBS = 10_000
+const MAX_WAITING_CHARACTERS = 64 * 1024 * 1024
+
+/** A transaction is cut here, so that other events get their turn; what is left goes into the next one. */
+const MAX_BATCH_JOBS = 1_000
+const MAX_BATCH_MS = 5
+
+export interface Job<T> {
+  /** Runs inside the transaction, possibly again where the commit met a lock: it must do nothing but database work. */
+  readonly run: () => T
+  /** The session that it is about; undefined: any. Reads of it wait behind this job. */
+  readonly id?: string | undefined
+  /** Whether it ends sessions, which is to survive power loss. */
+  readonly durable?: boolean
+  /** How much text it writes. */
+  readonly characters?: number
+}
+
+interface WaitingJob {
+  readonly run: () => unknown
+  readonly id: string | undefined
+  readonly durable: boolean
+  readonly characters: number
+  /** On the monotonic clock. */
+  readonly deadline: number
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+type Outcome = { readonly value: unknown } | { readonly error: unknown }
+
+export interface GroupCommitOptions {
+  readonly connection: SqliteConnection
+  readonly path: string
+  readonly busyTimeoutMs: number
+  /** Told after each commit how many jobs and characters went into it. */
+  readonly onCommit: (jobs: number, characters: number) => void
+}
+
+/**
+ * The writer. Jobs of one turn of the event loop go into one transaction, in the order of the calls; each caller is answered
+ * after the commit. A job that fails, fails alone; a transaction that fails, fails for everyone in it. While another
+ * process holds the lock, the jobs wait without blocking the event loop, each for up to `busyTimeoutMs`.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions
+  #waiting: WaitingJob[] = []
+  #characters = 0
+  #durable = 0
+  readonly #idsWaiting = new Map<string, number>()
+  #othersWaiting = 0
+  #scheduled = false
+  #busyAttempts = 0
+  #onIdle: Array<() => void> = []
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options
+  }
+
+  get idle(): boolean {
+    return this.#waiting.length === 0
+  }
+
+  /** Whether a read of this session has to wait behind something. */
+  concerns(id: string): boolean {
+    return this.#waiting.length > 0 && (this.#othersWaiting > 0 || this.#idsWaiting.has(id))
+  }
+
+  submit<T>(job: Job<T>): Promise<T> {
+    const characters = job.characters ?? 0
+    if (
+      this.#waiting.length >= MAX_WAITING_JOBS ||
+      (this.#characters + characters > MAX_WAITING_CHARACTERS && this.#waiting.length > 0)
+    ) {
+      return Promise.reject(
+        new BackendUnavailableError(
+          `The SQLite database ${this.#options.path} has ${this.#waiting.length} operations waiting: the queue is full. ` +
+            'Fewer requests at once, or a faster disk, are needed.'
+        )
+      )
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.#enqueue({
+        run: job.run,
+        id: job.id,
+        durable: job.durable ?? false,
+        characters,
+        deadline: performance.now() + this.#options.busyTimeoutMs,
+        resolve: resolve as (value: unknown) => void, // the value is what this very job's run returned
+        reject
+      })
+    })
+  }
+
+  /** Resolves when nothing waits any more. */
+  drained(): Promise<void> {
+    return this.idle ? Promise.resolve() : new Promise((resolve) => this.#onIdle.push(resolve))
+  }
+
+  #enqueue(job: WaitingJob): void {
+    this.#waiting.push(job)
+    this.#characters += job.characters
+    if (job.durable) this.#durable++
+    if (job.id === undefined) this.#othersWaiting++
+    else this.#idsWaiting.set(job.id, (this.#idsWaiting.get(job.id) ?? 0) + 1)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    // Microtasks would be too early: they run before the other callbacks of this turn have made their calls.
+    setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#scheduled = false
+    this.#commitBatch()
+    if (!this.idle) this.#schedule()
+    else for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  #commitBatch(): void {
+    const { connection, path } = this.#options
+    const outcomes: Outcome[] = []
+    try {
+      connection.begin(this.#durable > 0)
+    } catch (error) {
+      if (isBusy(error)) this.#waitForLock(error)
+      else this.#rejectFirst(this.#waiting.length, sessionErrorOf(error, path))
+      return
+    }
+    try {
+      this.#runBatch(outcomes)
+      connection.commit()
+    } catch (error) {
+      connection.rollback()
+      if (isBusy(error)) this.#waitForLock(error)
+      else this.#rejectFirst(outcomes.length, sessionErrorOf(error, path))
+      return
+    }
+    this.#busyAttempts = 0
+    this.#answer(outcomes)
+  }
+
+  /** Throws where the transaction is gone: then nobody's work in it has happened. */
+  #runBatch(outcomes: Outcome[]): void {
+    const { connection, path } = this.#options
+    const end = performance.now() + MAX_BATCH_MS
+    for (const job of this.#waiting) {
+      if (outcomes.length >= MAX_BATCH_JOBS || (outcomes.length > 0 && performance.now() > end)) return
+      try {
+        outcomes.push({ value: job.run() })
+      } catch (error) {
+        outcomes.push({ error: sessionErrorOf(error, path) })
+        if (!connection.database.isTransaction) throw error
+      }
+    }
+  }
+
+  #answer(outcomes: readonly Outcome[]): void {
+    let characters = 0
+    this.#take(outcomes.length).forEach((job, index) => {
+      characters += job.characters
+      const outcome = outcomes[index]
+      if (outcome && 'value' in outcome) job.resolve(outcome.value)
+      else job.reject(outcome?.error)
+    })
+    this.#options.onCommit(outcomes.length, characters)
+  }
+
+  /** Jobs whose time is up are told so, the others try again later. */
+  #waitForLock(error: unknown): void {
+    const now = performance.now()
+    const alive = this.#waiting.findIndex((job) => job.deadline > now)
+    const overdue = alive === -1 ? this.#waiting.length : alive
+    if (overdue > 0) this.#rejectFirst(overdue, sessionErrorOf(error, this.#options.path))
+    if (this.idle) return
+    this.#scheduled = true
+    setTimeout(() => this.#flush(), lockRetryDelayMs(this.#busyAttempts++))
+  }
+
+  #rejectFirst(count: number, error: unknown): void {
+    for (const job of this.#take(count)) job.reject(error)
+  }
+
+  #take(count: number): WaitingJob[] {
+    const taken = this.#waiting.splice(0, count)
+    for (const job of taken) {
+      this.#characters -= job.characters
+      if (job.durable) this.#durable--
+      if (job.id === undefined) {
+        this.#othersWaiting--
+        continue
+      }
+      const left = (this.#idsWaiting.get(job.id) ?? 1) - 1
+      if (left === 0) this.#idsWaiting.delete(job.id)
+      else this.#idsWaiting.set(job.id, left)
+    }
+    return taken
+  }
+}
