@@ -4,12 +4,12 @@ import { ENVIRONMENT_VARIABLES } from '../../src/config/environment-variables.ts
 import { BODHI_DEPLOYMENT, BODHI_HOME, BODHI_SESSION_DB_URL } from '../../src/config/from-env.ts'
 import { resolveOptions } from '../../src/config/options.ts'
 
-const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 
 /** The rows of the table under a heading: name to default, both without backticks. */
 function tableUnder(heading: string): Map<string, string> {
   const section =
-    page.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? expect.fail(`no ${heading}`)
+    page.split(/^### /m).find((text) => text.startsWith(`${heading}\n`)) ?? expect.fail(`no ${heading}`)
   const rows = section.matchAll(/^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$/gm)
   return new Map(Array.from(rows, ([, name = '', fallback = '']) => [name, fallback]))
 }
@@ -18,7 +18,7 @@ function expectedDefault(value: unknown): string {
   return value === undefined ? 'none' : `\`${value}\``
 }
 
-describe('docs/configuration.md', () => {
+describe('the README', () => {
   it('lists every option with its default, and no other', () => {
     const { postgres, sqlite, ...own } = resolveOptions(undefined)
     const options = new Map<string, unknown>([
