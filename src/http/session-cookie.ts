@@ -45,12 +45,19 @@ export interface CookieReading {
   readonly value: string | undefined
 }
 
-interface CookieAttributes {
+/** What a cookie is cleared with as it was set. */
+export interface CookieAttributes {
   readonly secure: boolean
   readonly sameSite: 'strict' | 'lax' | 'none'
   readonly path: string
   readonly domain: string | undefined
   readonly partitioned: boolean
+}
+
+/** The cookie's options, defaults filled in. */
+export interface CookieSettings extends CookieAttributes {
+  readonly name: string
+  readonly prefix: SessionCookieOptions['prefix']
 }
 
 /** RFC 9110, "token". */
