@@ -4,14 +4,16 @@ import type { KeyvStorageEntry, KeyvStorageGetResult } from 'keyv'
 import type { ResolvedPostgresOptions } from '../../config/options.ts'
 import { BackendUnavailableError, ClosedError, ConfigurationError } from '../../core/errors.ts'
 import type { SessionId } from '../../core/session.ts'
-import type {
-  PutOutcome,
-  ReplaceOutcome,
-  SessionEntry,
-  SessionStorage,
-  SessionTimes,
-  StoragePolicy,
-  StoredSession
+import {
+  type PutOutcome,
+  type ReplaceOutcome,
+  type SessionEntry,
+  type SessionGuarantees,
+  type SessionStorage,
+  type SessionTimes,
+  type StoragePolicy,
+  type StoredSession,
+  WHOLE_GUARANTEES
 } from '../backend.ts'
 import { type KeyvView, keyvView } from '../keyv-view.ts'
 import { Batcher, type BatchKind } from './batching.ts'
@@ -51,6 +53,7 @@ const MAX_QUEUED_BYTES = 128 * 1024 * 1024
 export class PostgresSessionStorage extends KeyvPostgres implements SessionStorage {
   readonly sessionStorage = 1
   readonly backend = 'postgres'
+  readonly guarantees: SessionGuarantees = { ...WHOLE_GUARANTEES, clock: 'database' }
 
   readonly #options: PostgresStorageOptions
   readonly #pool: ConnectionPool
