@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Keyv } from 'keyv'
+import type { Keyv } from 'keyv'
 import type {
   PutOutcome,
   SessionEntry,
+  SessionGuarantees,
   SessionStorage,
   SessionTimes,
   StoredSession
 } from './backends/backend.ts'
-import { isSessionStorage } from './backends/backend.ts'
-import { openStorage } from './backends/registry.ts'
+import { keyvOver, openStorage, storageOf } from './backends/registry.ts'
 import { parseConnectionUrl } from './config/connection-url.ts'
 import { type EnvironmentOptions, readEnvironment } from './config/from-env.ts'
 import { type ResolvedOptions, resolveOptions, type SessionServiceOptions } from './config/options.ts'
@@ -57,7 +57,10 @@ export interface TouchOptions {
  * @typeParam T The type of the data. It is checked at run time only for being JSON.
  */
 export class DefaultSessionService<T extends object = Record<string, unknown>> implements AsyncDisposable {
-  /** The wrapped Keyv: the same store by session id, seen as a plain Keyv, where failures become `undefined`. */
+  /**
+   * The wrapped Keyv: the same store by session id, seen as a plain Keyv, where failures become `undefined`. Over a Keyv whose
+   * adapter knows no sessions (Redis, MySQL, …) it is a second Keyv, whose values are sessions rather than our entries.
+   */
   readonly keyv: Keyv
   /** The options in force, defaults filled in. */
   readonly options: ResolvedOptions<T>
@@ -95,8 +98,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     const storage = await openStorage(parseConnectionUrl(url), resolved)
     let service: DefaultSessionService<T> | undefined
     try {
-      // Keyv's serialiser would alter data (it revives what looks like its own escapes) and costs most of a read.
-      service = new DefaultSessionService<T>(new Keyv({ store: storage, serialization: false }), options)
+      service = new DefaultSessionService<T>(keyvOver(storage), options)
       service.#ownsStorage = true
       await storage.ready()
       return service
@@ -107,18 +109,15 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   }
 
   /**
-   * @param keyv A Keyv that is already set up. It stays open when the service is closed.
+   * @param keyv A Keyv that is already set up, of any adapter. It stays open when the service is closed. What a store
+   * without transactions cannot promise, {@link guarantees} says.
    * @throws ConfigurationError
    */
   constructor(keyv: Keyv, options?: SessionServiceOptions<T>) {
     this.options = resolveOptions<T>(options)
-    this.keyv = keyv
-    const store: unknown = keyv?.store
-    if (!isSessionStorage(store)) {
-      throw new ConfigurationError('The Keyv must wrap a store that connect() or fromEnv() has made.')
-    }
-    this.#storage = store
-    this.#touches = new TouchMemory(this.options, store.monotonicNow ?? (() => performance.now()))
+    this.#storage = storageOf(keyv)
+    this.keyv = this.#storage === keyv.store ? keyv : keyvOver(this.#storage)
+    this.#touches = new TouchMemory(this.options, this.#storage.monotonicNow ?? (() => performance.now()))
     const { namespace, idleTimeoutMs, absoluteTimeoutMs, tombstoneMs } = this.options
     this.#storage.configure({
       namespace,
@@ -129,7 +128,14 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
       decode: decodeData,
       changedThroughKeyv: (id) => (id === null ? this.#touches.forgetAll() : this.#touches.forget(id))
     })
-    this.#pruning = new PruneTimer(this.options.pruneIntervalMs, () => this.#pruneInBackground())
+    this.#pruning = new PruneTimer(this.#storage.expiresByItself ? 0 : this.options.pruneIntervalMs, () =>
+      this.#pruneInBackground()
+    )
+  }
+
+  /** What this store can promise: all of it on SQLite and PostgreSQL, less behind other Keyv adapters. */
+  get guarantees(): SessionGuarantees {
+    return this.#storage.guarantees
   }
 
   /** Starts a session under a token of our own making; a token from outside is never adopted. */

@@ -1,3 +1,4 @@
+export type { GuaranteeScope, SessionGuarantees } from './backends/backend.ts'
 export type { DeploymentMode, EnvironmentOptions } from './config/from-env.ts'
 export {
   BODHI_DEPLOYMENT,

@@ -63,6 +63,37 @@ export type ReplaceOutcome =
   | ({ readonly outcome: 'stored' } & SessionTimes)
   | { readonly outcome: 'missing' | 'conflict' }
 
+/**
+ * Between whom a promise holds: all processes that share the store, on whatever machine (`cluster`), or only services
+ * within one process (`process`).
+ */
+export type GuaranteeScope = 'cluster' | 'process'
+
+/** What a store can promise. SQLite and PostgreSQL promise all of it; a store behind a plain Keyv less. */
+export interface SessionGuarantees {
+  /** No write brings an ended session back, not even one that was in flight while it ended. */
+  readonly endedStaysEnded: GuaranteeScope
+  /** `update` loses no other update, and no touch undoes a save. */
+  readonly atomicUpdate: GuaranteeScope
+  /** Of two rotations at once one wins, and nothing that ends a session misses it while it is being rotated. */
+  readonly atomicRotation: GuaranteeScope
+  /** The index by user knows every session, at every moment: signing out everywhere misses none. */
+  readonly userIndex: GuaranteeScope
+  /** Whose clock decides expiry: the database server's, or that of each process (of its machine). */
+  readonly clock: 'database' | 'process'
+  /** Whether all sessions can be counted, dumped, pruned and cleared; if not, these throw ConfigurationError. */
+  readonly listing: boolean
+}
+
+/** The promises of a store with transactions. */
+export const WHOLE_GUARANTEES = {
+  endedStaysEnded: 'cluster',
+  atomicUpdate: 'cluster',
+  atomicRotation: 'cluster',
+  userIndex: 'cluster',
+  listing: true
+} as const satisfies Omit<SessionGuarantees, 'clock'>
+
 /** A Keyv storage adapter that also knows sessions. The service calls these methods on `keyv.store`. */
 export interface SessionStorage extends KeyvStorageAdapter {
   /** Marks the contract and its revision; see {@link isSessionStorage}. */
@@ -70,6 +101,11 @@ export interface SessionStorage extends KeyvStorageAdapter {
 
   /** The scheme-like name of the backend, for messages and bench tables: 'sqlite', 'postgres', … */
   readonly backend: string
+
+  readonly guarantees: SessionGuarantees
+
+  /** Whether expired rows vanish without `prune`, so that no timer need call it. Absent: they do not. */
+  readonly expiresByItself?: boolean
 
   /** Milliseconds that never jump, for durations in this process; absent: `performance.now`. Fake clocks set it. */
   readonly monotonicNow?: () => number

@@ -4,11 +4,30 @@ import { ConfigurationError } from '../core/errors.ts'
 export type ConnectionUrl =
   | { readonly backend: 'sqlite'; readonly path: string }
   | { readonly backend: 'postgres'; readonly url: string }
+  /** Any other store that has an official Keyv adapter. */
+  | { readonly backend: 'keyv'; readonly scheme: KeyvScheme; readonly url: string }
+
+const KEYV_SCHEMES = [
+  'redis',
+  'rediss',
+  'valkey',
+  'mysql',
+  'mongodb',
+  'mongodb+srv',
+  'memcache',
+  'memcached',
+  'etcd'
+] as const
+
+export type KeyvScheme = (typeof KEYV_SCHEMES)[number]
 
 const PARSERS: Readonly<Record<string, (url: string | URL) => ConnectionUrl>> = {
   sqlite: parseSqliteUrl,
   postgres: parsePostgresUrl,
-  postgresql: parsePostgresUrl
+  postgresql: parsePostgresUrl,
+  ...Object.fromEntries(
+    KEYV_SCHEMES.map((scheme) => [scheme, (url: string | URL) => parseKeyvUrl(scheme, url)])
+  )
 }
 
 const EXAMPLES =
@@ -184,6 +203,17 @@ function postgresUrlFault(url: URL | undefined, given: string): string | undefin
     return 'has a port that is not a number from 1 to 65535.'
   }
   return undefined
+}
+
+/** Only what every adapter needs: what else its URL may hold is the adapter's to say. */
+function parseKeyvUrl(scheme: KeyvScheme, given: string | URL): ConnectionUrl {
+  const url = String(given)
+  if (url.slice(scheme.length + 1, scheme.length + 3) !== '//' || /[\p{Cc}\p{Cs}]/u.test(url)) {
+    throw new ConfigurationError(
+      `The URL ${redactUrl(given)} must have the form ${scheme}://host:port, with control characters encoded.`
+    )
+  }
+  return { backend: 'keyv', scheme, url }
 }
 
 function percentDecode(text: string): string | undefined {

@@ -4,14 +4,15 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import type { KeyvStorageEntry, KeyvStorageGetResult } from 'keyv'
 import { ClosedError, ConfigurationError, SchemaError } from '../../core/errors.ts'
 import type { SessionId } from '../../core/session.ts'
-import type {
-  PutOutcome,
-  ReplaceOutcome,
-  SessionEntry,
-  SessionStorage,
-  SessionTimes,
-  StoragePolicy,
-  StoredSession
+import {
+  type PutOutcome,
+  type ReplaceOutcome,
+  type SessionEntry,
+  type SessionStorage,
+  type SessionTimes,
+  type StoragePolicy,
+  type StoredSession,
+  WHOLE_GUARANTEES
 } from '../backend.ts'
 import { keyvView } from '../keyv-view.ts'
 import { type Durability, openConnection, type SqliteConnection } from './connection.ts'
@@ -52,6 +53,9 @@ interface OpenStore {
 export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStorage {
   readonly sessionStorage = 1
   readonly backend = 'sqlite'
+  readonly guarantees = { ...WHOLE_GUARANTEES, clock: 'process' } as const
+  /** Follows the injected clock, so that touches are throttled by it too. */
+  readonly monotonicNow: () => number
   readonly #path: string
   readonly #options: SqliteSessionStorageOptions
   readonly #now: () => number
@@ -71,6 +75,7 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     this.#path = path
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.monotonicNow = options.now ?? (() => performance.now())
   }
 
   configure(policy: StoragePolicy): void {
