@@ -1,4 +1,23 @@
-import { defineConfig } from 'tsup'
+import { defineConfig, type Options } from 'tsup'
+
+type Plugin = NonNullable<Options['esbuildPlugins']>[number]
+
+/**
+ * Our SQLite adapter gives @keyv/sqlite a driver on `node:sqlite`, so the ones that it would look for by itself are never
+ * reached. Left in, they would put imports of better-sqlite3 and bun:sqlite, which nobody has, into the package.
+ */
+const leaveOutUnusedDrivers: Plugin = {
+  name: 'leave-out-unused-drivers',
+  setup(build) {
+    build.onResolve({ filter: /^(bun:sqlite$|\.\/(better-sqlite3|bun-sqlite)-driver-)/ }, ({ path }) => ({
+      path,
+      namespace: 'unused-driver'
+    }))
+    build.onLoad({ filter: /.*/, namespace: 'unused-driver' }, ({ path }) => ({
+      contents: `throw new Error('${path} is not part of bodhi-session'); export {}`
+    }))
+  }
+}
 
 export default defineConfig({
   entry: {
@@ -18,6 +37,7 @@ export default defineConfig({
   // The official adapters are bundled: @keyv/sqlite would otherwise make every install compile
   // better-sqlite3 (docs/design.md, "Dependencies").
   noExternal: [/^@keyv\//],
+  esbuildPlugins: [leaveOutUnusedDrivers],
   // node:sqlite exists only with its prefix.
   removeNodeProtocol: false
 })
