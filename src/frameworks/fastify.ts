@@ -27,7 +27,9 @@ export interface FastifySessionSigner {
 }
 
 export interface FastifySessionOptions<T extends object = Record<string, unknown>>
-  extends SessionCookieOptions {
+  extends Omit<SessionCookieOptions, 'prefix'> {
+  /** As in {@link SessionCookieOptions}; it must not be undefined, since Fastify's own options have one of this name. */
+  readonly prefix?: '__Host-' | '__Secure-'
   /** The service, or the promise of it. */
   readonly sessions: SessionServiceLike<T>
   /**

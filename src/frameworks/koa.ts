@@ -66,7 +66,7 @@ const RULES: OptionRules<KoaRules> = {
  * @throws ConfigurationError where koa-session is not installed, `app.keys` are missing or too short, or an option is wrong.
  */
 export function koaSession<T extends object = Record<string, unknown>>(
-  app: Koa<Koa.DefaultState, never>,
+  app: Pick<Koa, 'keys'>,
   sessions: SessionServiceLike<T>,
   options?: KoaSessionOptions
 ): Koa.Middleware<Koa.DefaultState, KoaSessionContext<T>> {

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 import type { SessionServiceOptions } from '../../src/config/options.ts'
 import { DefaultSessionService } from '../../src/default-session-service.ts'
+import type { AdapterStore } from '../../src/testing/adapter-contract.ts'
 import type { ContractStore } from '../../src/testing/session-contract.ts'
 import { createTestDatabase } from './postgres.ts'
 
@@ -14,8 +15,11 @@ interface Hands {
   close(): Promise<void>
 }
 
+/** For the contract of sessions, and for that of adapters. */
+export type TestStore = ContractStore & AdapterStore
+
 /** A SQLite file of its own, in a folder that goes away with it. */
-export async function createSqliteStore(): Promise<ContractStore> {
+export async function createSqliteStore(): Promise<TestStore> {
   const folder = await mkdtemp(join(tmpdir(), 'bodhi-session-contract-'))
   const path = join(folder, 'sessions.sqlite')
   let database: DatabaseSync | undefined
@@ -33,7 +37,7 @@ export async function createSqliteStore(): Promise<ContractStore> {
 
 /** One database for a whole test file, with a table for each store. */
 export async function createPostgresStores(): Promise<{
-  createStore(): Promise<ContractStore>
+  createStore(): Promise<TestStore>
   drop(): Promise<void>
 }> {
   const database = await createTestDatabase()
@@ -54,7 +58,7 @@ export async function createPostgresStores(): Promise<{
   }
 }
 
-function storeOn(url: string, table: string, hands: Hands): ContractStore {
+function storeOn(url: string, table: string, hands: Hands): TestStore {
   const services: AsyncDisposable[] = []
   // Both keep a lower bound of the expiry for pruning, which ages with it.
   const bound = url.startsWith('sqlite:')
@@ -89,6 +93,12 @@ function storeOn(url: string, table: string, hands: Hands): ContractStore {
         '{"not json',
         id
       ])
+    },
+    async breakDown() {
+      await hands.query(`alter table ${table} rename to ${table}_away`, [])
+      return async () => {
+        await hands.query(`alter table ${table}_away rename to ${table}`, [])
+      }
     },
     async close() {
       for (const service of services) await service[Symbol.asyncDispose]()

@@ -1,0 +1,4 @@
+import { serveFastify } from '../support/adapter-servers.ts'
+import { runAdapterContract } from '../support/run-adapter-contract.ts'
+
+runAdapterContract({ name: 'Fastify', mergesChanges: false, serve: serveFastify })
