@@ -246,6 +246,7 @@ function startWatchdog(dir: string): ChildProcess {
 async function removeServer(dir: string, watchdog: ChildProcess): Promise<void> {
   if (watchdog.exitCode === null && watchdog.signalCode === null) {
     const exited = once(watchdog, 'exit')
+    watchdog.ref() // a program that has nothing else left to do must wait for it too
     watchdog.stdin?.end()
     await exited
   }

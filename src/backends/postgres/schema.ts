@@ -135,10 +135,13 @@ async function runMigrations(run: RunSql, name: TableName, quoted: QuotedName): 
 }
 
 async function schemaState(run: RunSql, { table, migrations }: QuotedName): Promise<SchemaState> {
+  // to_regclass answers from a cache that remembers a missing table until this session locks some relation in its
+  // transaction. Reading pg_class does: without it, the node that waited for another's migration would not see it.
   const [found] = await run<{ isStandby: boolean; hasTable: boolean; hasMigrations: boolean }>(`
     select pg_is_in_recovery() as "isStandby",
       to_regclass('${table}') is not null as "hasTable",
-      to_regclass('${migrations}') is not null as "hasMigrations"`)
+      to_regclass('${migrations}') is not null as "hasMigrations"
+    from pg_class where oid = 'pg_catalog.pg_class'::regclass`)
   if (found === undefined)
     throw new SchemaError('PostgreSQL answered a question about its catalogue with nothing.')
   if (found.isStandby) {
