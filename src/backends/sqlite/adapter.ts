@@ -15,6 +15,7 @@ import {
   WHOLE_GUARANTEES
 } from '../backend.ts'
 import { keyvView } from '../keyv-view.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { type Durability, openConnection, type SqliteConnection } from './connection.ts'
 import { prepareDatabaseFile } from './database-file.ts'
 import { GroupCommit, type Job } from './group-commit.ts'
@@ -47,6 +48,8 @@ interface OpenStore {
   readonly connection: SqliteConnection
   readonly table: SessionTable
   readonly writer: GroupCommit
+  /** undefined: a database in memory has no log. */
+  readonly checkpointer: Checkpointer | undefined
 }
 
 /** Sessions in one SQLite file, shared by any number of processes on one machine. Made by `connect`, or by hand. */
@@ -359,8 +362,9 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     const connection = openConnection({ path, table: name, durability, now: this.#now })
     try {
       const table = new SessionTable(connection.database, name, policy, this.#now)
-      const writer = new GroupCommit({ connection, path, busyTimeoutMs, onCommit: () => {} })
-      return { connection, table, writer }
+      const checkpointer = path === ':memory:' ? undefined : new Checkpointer(path, connection)
+      const writer = new GroupCommit({ connection, path, busyTimeoutMs, checkpointer })
+      return { connection, table, writer, checkpointer }
     } catch (error) {
       connection.close()
       if (!isSqlError(error)) throw error
@@ -378,6 +382,7 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     if (open === undefined) return
     await Promise.allSettled(this.#underWay)
     await open.writer.drained()
+    await open.checkpointer?.close()
     this.#open = undefined
     open.connection.close()
   }

@@ -1,4 +1,5 @@
-import { BackendUnavailableError } from '../../core/errors.ts'
+import { BackendUnavailableError, type SessionError } from '../../core/errors.ts'
+import type { Checkpointer } from './checkpointer.ts'
 import type { SqliteConnection } from './connection.ts'
 import { lockRetryDelayMs } from './lock-retry.ts'
 import { isBusy, sessionErrorOf } from './result-code.ts'
@@ -39,8 +40,7 @@ export interface GroupCommitOptions {
   readonly connection: SqliteConnection
   readonly path: string
   readonly busyTimeoutMs: number
-  /** Told after each commit how many jobs and characters went into it. */
-  readonly onCommit: (jobs: number, characters: number) => void
+  readonly checkpointer: Checkpointer | undefined
 }
 
 /**
@@ -127,12 +127,21 @@ export class GroupCommit {
   }
 
   #commitBatch(): void {
-    const { connection, path } = this.#options
+    const { checkpointer, connection, path } = this.#options
+    if (checkpointer?.overtaken) {
+      this.#retryLater(
+        () =>
+          new BackendUnavailableError(
+            `The disk under the SQLite database ${path} does not keep up: its write-ahead log is at its limit.`
+          )
+      )
+      return
+    }
     const outcomes: Outcome[] = []
     try {
       connection.begin(this.#durable > 0)
     } catch (error) {
-      if (isBusy(error)) this.#waitForLock(error)
+      if (isBusy(error)) this.#retryLater(() => sessionErrorOf(error, path))
       else this.#rejectFirst(this.#waiting.length, sessionErrorOf(error, path))
       return
     }
@@ -141,7 +150,7 @@ export class GroupCommit {
       connection.commit()
     } catch (error) {
       connection.rollback()
-      if (isBusy(error)) this.#waitForLock(error)
+      if (isBusy(error)) this.#retryLater(() => sessionErrorOf(error, path))
       else this.#rejectFirst(outcomes.length, sessionErrorOf(error, path))
       return
     }
@@ -172,15 +181,15 @@ export class GroupCommit {
       if (outcome && 'value' in outcome) job.resolve(outcome.value)
       else job.reject(outcome?.error)
     })
-    this.#options.onCommit(outcomes.length, characters)
+    this.#options.checkpointer?.noteCommit(outcomes.length, characters)
   }
 
   /** Jobs whose time is up are told so, the others try again later. */
-  #waitForLock(error: unknown): void {
+  #retryLater(reason: () => SessionError): void {
     const now = performance.now()
     const alive = this.#waiting.findIndex((job) => job.deadline > now)
     const overdue = alive === -1 ? this.#waiting.length : alive
-    if (overdue > 0) this.#rejectFirst(overdue, sessionErrorOf(error, this.#options.path))
+    if (overdue > 0) this.#rejectFirst(overdue, reason())
     if (this.idle) return
     this.#scheduled = true
     setTimeout(() => this.#flush(), lockRetryDelayMs(this.#busyAttempts++))

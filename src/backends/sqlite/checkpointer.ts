@@ -1,0 +1,127 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import type { SqliteConnection } from './connection.ts'
+
+/** Pages of the log after which it is written back to the database: SQLite's own default for automatic checkpoints. */
+const CHECKPOINT_PAGES = 1_000
+/** Pages (64 MiB) beyond which writes wait for a checkpoint that is under way. */
+const MAX_WAL_PAGES = 16_384
+const PAGE_BYTES = 4_096
+/** The table's leaf and one of each index: what a write dirties at most, besides the data itself. */
+const PAGES_PER_WRITE = 4
+/** How long the thread waits for a gap between writers, to be able to start the log anew. */
+const THREAD_BUSY_TIMEOUT_MS = 250
+
+/*
+ * The first checkpoint runs beside readers and writers and does nearly all of the work. The second needs the write lock for
+ * what was written meanwhile, and lets the next writer start the log anew; without it the log of a store that is always
+ * written would grow for ever.
+ */
+const THREAD = `
+const { parentPort, workerData } = require('node:worker_threads')
+const { DatabaseSync } = require('node:sqlite')
+const database = new DatabaseSync(workerData.path, { timeout: workerData.busyTimeoutMs })
+parentPort.on('message', (message) => {
+  if (message === 'close') {
+    database.close()
+    parentPort.close()
+    return
+  }
+  try {
+    database.exec('pragma wal_checkpoint(passive)')
+    const { busy, log } = database.prepare('pragma wal_checkpoint(restart)').get()
+    parentPort.postMessage({ pagesLeft: busy === 0 ? 0 : log })
+  } catch {
+    parentPort.postMessage({ pagesLeft: undefined })
+  }
+})
+`
+
+interface CheckpointReport {
+  /** What the log still holds, by now or from before; undefined: the checkpoint failed. */
+  readonly pagesLeft: number | undefined
+}
+
+/**
+ * Keeps the write-ahead log short from a thread of its own, started when there is something to do: a checkpoint waits for
+ * the disk, which on the main thread would stop the whole server. Where no thread can be had (Node's permission model), the
+ * main connection does the same work.
+ */
+export class Checkpointer {
+  readonly #path: string
+  readonly #connection: SqliteConnection
+  #worker: Worker | undefined
+  #threadFailed = false
+  #underWay = false
+  /** An estimate, since SQLite does not tell: what this process may have added since the log was last empty. */
+  #pages = 0
+  #pagesWhenAsked = 0
+
+  constructor(path: string, connection: SqliteConnection) {
+    this.#path = path
+    this.#connection = connection
+  }
+
+  /** Whether writes should wait: the log is at its limit, and a checkpoint is at work. */
+  get overtaken(): boolean {
+    return this.#underWay && this.#pages > MAX_WAL_PAGES
+  }
+
+  /** To be called after each commit, outside of any transaction. */
+  noteCommit(writes: number, characters: number): void {
+    this.#pages += writes * PAGES_PER_WRITE + characters / PAGE_BYTES
+    if (this.#underWay || this.#pages - this.#pagesWhenAsked < CHECKPOINT_PAGES) return
+    this.#pagesWhenAsked = this.#pages
+    if (this.#threadFailed) {
+      this.#checkpointHere()
+      return
+    }
+    this.#underWay = true
+    this.#worker ??= this.#startThread()
+    this.#worker.postMessage('checkpoint')
+  }
+
+  /** Lets a checkpoint come to its end, and the thread too. */
+  async close(): Promise<void> {
+    const worker = this.#worker
+    this.#worker = undefined
+    if (worker === undefined || this.#threadFailed) return
+    worker.ref()
+    const exit = once(worker, 'exit')
+    worker.postMessage('close')
+    await exit.catch(() => {}) // the listener for errors has noted it, and the thread is gone either way
+  }
+
+  #startThread(): Worker {
+    const worker = new Worker(THREAD, {
+      eval: true,
+      name: 'bodhi-session checkpoints',
+      workerData: { path: this.#path, busyTimeoutMs: THREAD_BUSY_TIMEOUT_MS },
+      env: {},
+      // Nothing that the application preloads belongs into this thread; Node 22 calls node:sqlite experimental.
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      resourceLimits: { maxOldGenerationSizeMb: 32 }
+    })
+    worker.unref()
+    worker.on('message', (report: CheckpointReport) => this.#noteReport(report))
+    worker.on('error', () => {
+      this.#threadFailed = true
+      this.#underWay = false
+    })
+    return worker
+  }
+
+  #noteReport({ pagesLeft }: CheckpointReport): void {
+    this.#underWay = false
+    if (pagesLeft === undefined) return
+    const since = this.#pages - this.#pagesWhenAsked
+    this.#pages = pagesLeft + since
+    this.#pagesWhenAsked = pagesLeft
+  }
+
+  #checkpointHere(): void {
+    const row = this.#connection.database.prepare('pragma wal_checkpoint(passive)').get()
+    const left = Number(row?.['log'] ?? 0) - Number(row?.['checkpointed'] ?? 0)
+    this.#noteReport({ pagesLeft: Math.max(0, left) })
+  }
+}
