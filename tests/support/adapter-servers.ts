@@ -2,9 +2,11 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { serve as serveFetch } from '@hono/node-server'
+import express from 'express'
 import Fastify from 'fastify'
 import { Hono } from 'hono'
 import Koa from 'koa'
+import { expressSession } from '../../src/frameworks/express.ts'
 import { fastifySession } from '../../src/frameworks/fastify.ts'
 import { honoSession, type SessionEnv } from '../../src/frameworks/hono.ts'
 import { type KoaSessionContext, koaSession } from '../../src/frameworks/koa.ts'
@@ -14,6 +16,34 @@ import type { AdapterServer, AdapterSetup } from '../../src/testing/adapter-cont
 /* One server per framework, each as an application would write it, for the adapter contract. */
 
 export const SECRET = 'a secret of at least thirty-two characters'
+
+export async function serveExpress({ sessions, cookie, handler }: AdapterSetup): Promise<AdapterServer> {
+  const app = express()
+  app.set('trust proxy', 1)
+  app.use(expressSession(sessions, { secret: SECRET, ...cookie }))
+  app.use(async (request, response) => {
+    const session = {
+      // Which keys there are is for the application to declare; the contract takes any.
+      get data() {
+        return request.session as unknown as Record<string, unknown>
+      },
+      rotate: () => done((callback) => request.session.regenerate(callback)),
+      end: () => done((callback) => request.session.destroy(callback))
+    }
+    response.send(JSON.stringify(await handler(session, request.path)))
+  })
+  const onError: express.ErrorRequestHandler = (error, _request, response, _next) => {
+    response.status(error.status ?? 500).send('Failed')
+  }
+  app.use(onError)
+  return listen(app)
+}
+
+function done(start: (callback: (error: unknown) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    start((error) => (error ? reject(error) : resolve()))
+  })
+}
 
 export async function serveKoa({ sessions, cookie, handler }: AdapterSetup): Promise<AdapterServer> {
   const app = new Koa<Koa.DefaultState, KoaSessionContext>()
