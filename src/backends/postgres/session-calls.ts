@@ -40,8 +40,8 @@ export interface RevokeCall extends IdCall {
 }
 
 type TimesRow = SessionTimes & { readonly id: string }
-/** A row without times says of its key: there is something, but it was not written. */
-type OutcomeRow = TimesRow | { readonly id: string; readonly createdAt: null }
+/** What a write that changed nothing has found instead. */
+type Obstacle = 'live' | 'tombstone' | 'nothing'
 
 export type SessionCalls = ReturnType<typeof sessionCalls>
 
@@ -67,28 +67,35 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
     readonly statement: Readonly<Record<Arity, Statement>>
     readonly one: (input: Input) => ParameterValues
     readonly many: (inputs: readonly Input[]) => ParameterValues
-    readonly answer: (row: Row | undefined) => Output
+    /** Asks the store what there is where no row came back; else an obstacle is always 'nothing'. */
+    readonly asksForObstacles?: true
+    readonly answer: (row: Row | undefined, obstacle: Obstacle) => Output
   }): BatchKind<Input, Output> {
+    const { doing } = spec
     return {
       access: spec.access ?? 'write',
       sharesAnswers: spec.sharesAnswers ?? false,
       async run(inputs) {
         const [only] = inputs
         if (only === undefined) return []
-        if (inputs.length === 1) {
-          const [row] = await pool.query<Row>(spec.statement.one, { ...fixed, ...spec.one(only) }, spec.doing)
-          return [spec.answer(row)]
-        }
-        const rows = await pool.query<Row>(
-          spec.statement.many,
-          { ...fixed, ...spec.many(inputs) },
-          spec.doing
-        )
+        const rows =
+          inputs.length === 1
+            ? await pool.query<Row>(spec.statement.one, { ...fixed, ...spec.one(only) }, doing)
+            : await pool.query<Row>(spec.statement.many, { ...fixed, ...spec.many(inputs) }, doing)
         const rowsById = new Map<string, Row>()
         for (const row of rows) rowsById.set(row.id, row)
-        return inputs.map((input) => spec.answer(rowsById.get(input.id)))
+        const without = spec.asksForObstacles ? inputs.filter(({ id }) => !rowsById.has(id)) : []
+        const obstaclesById = without.length > 0 ? await obstacles(without, doing) : undefined
+        return inputs.map(({ id }) => spec.answer(rowsById.get(id), obstaclesById?.get(id) ?? 'nothing'))
       }
     }
+  }
+
+  /** A statement after the write, so that it sees what the write had to wait for. */
+  async function obstacles(calls: readonly IdCall[], doing: string): Promise<Map<string, Obstacle>> {
+    const values = { ...fixed, ids: idArray(calls) }
+    const rows = await pool.query<{ id: string; isLive: boolean }>(statements.state, values, doing)
+    return new Map(rows.map(({ id, isLive }) => [id, isLive ? 'live' : 'tombstone']))
   }
 
   const touch = (idle: IdleTimeout) =>
@@ -99,36 +106,38 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
       statement: statements.touch[idle],
       one: ({ id, idleTimeoutMs }) => ({ id, idleTimeoutMs }),
       many: (calls) => ({
-        ids: textArray(calls.map(({ id }) => id)),
-        idleTimeoutsMs: bigintArray(calls.map(({ idleTimeoutMs }) => idleTimeoutMs))
+        ids: idArray(calls),
+        ...(idle === 'given' && { idleTimeoutsMs: bigintArray(calls.map((call) => call.idleTimeoutMs)) })
       }),
       answer: (row) => row
     })
 
   const put = (idle: IdleTimeout, ifMissing: 'insert' | 'refuse') =>
-    byKey<WriteCall, OutcomeRow, PutOutcome>({
+    byKey<WriteCall, TimesRow, PutOutcome>({
       doing: 'writing a session',
       statement: ifMissing === 'insert' ? statements.putOrInsert[idle] : statements.putOrRefuse[idle],
       one: writeParameters,
-      many: manyWriteParameters,
-      answer: (row) => {
-        if (row === undefined) return { outcome: ifMissing === 'insert' ? 'ended' : 'missing' }
-        return row.createdAt === null ? { outcome: 'ended' } : { outcome: 'stored', ...row }
+      many: (calls) => manyWriteParameters(calls, idle),
+      ...(ifMissing === 'refuse' && { asksForObstacles: true }),
+      answer: (row, obstacle) => {
+        if (row !== undefined) return { outcome: 'stored', ...row }
+        return { outcome: ifMissing === 'insert' || obstacle === 'tombstone' ? 'ended' : 'missing' }
       }
     })
 
   const replace = (idle: IdleTimeout) =>
-    byKey<ReplaceCall, OutcomeRow, ReplaceOutcome>({
+    byKey<ReplaceCall, TimesRow, ReplaceOutcome>({
       doing: 'replacing a session',
       statement: statements.replace[idle],
       one: (call) => ({ ...writeParameters(call), version: call.expectedVersion }),
       many: (calls) => ({
-        ...manyWriteParameters(calls),
+        ...manyWriteParameters(calls, idle),
         versions: bigintArray(calls.map(({ expectedVersion }) => expectedVersion))
       }),
-      answer: (row) => {
-        if (row === undefined) return { outcome: 'missing' }
-        return row.createdAt === null ? { outcome: 'conflict' } : { outcome: 'stored', ...row }
+      asksForObstacles: true,
+      answer: (row, obstacle) => {
+        if (row !== undefined) return { outcome: 'stored', ...row }
+        return { outcome: obstacle === 'live' ? 'conflict' : 'missing' }
       }
     })
 
@@ -139,7 +148,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
       sharesAnswers: true,
       statement: statements.read,
       one: ({ id }) => ({ id }),
-      many: (calls) => ({ ids: textArray(calls.map(({ id }) => id)) }),
+      many: (calls) => ({ ids: idArray(calls) }),
       answer: (row) => row
     }),
 
@@ -147,7 +156,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
       doing: 'creating a session',
       statement: statements.insert,
       one: writeParameters,
-      many: manyWriteParameters,
+      many: (calls) => manyWriteParameters(calls, 'given'),
       answer: (row) => row
     }),
 
@@ -164,7 +173,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
       doing: 'ending a session',
       statement: statements.end,
       one: ({ id }) => ({ id }),
-      many: (calls) => ({ ids: textArray(calls.map(({ id }) => id)) }),
+      many: (calls) => ({ ids: idArray(calls) }),
       answer: (row) => row !== undefined
     }),
 
@@ -218,11 +227,17 @@ function writeParameters({ id, entry }: WriteCall): ParameterValues {
   return { id, value: entry.value, userId: entry.userId, idleTimeoutMs: entry.idleTimeoutMs ?? null }
 }
 
-function manyWriteParameters(calls: readonly WriteCall[]): ParameterValues {
+function manyWriteParameters(calls: readonly WriteCall[], idle: IdleTimeout): ParameterValues {
   return {
-    ids: textArray(calls.map(({ id }) => id)),
+    ids: idArray(calls),
     values: textArray(calls.map(({ entry }) => entry.value)),
     userIds: textArray(calls.map(({ entry }) => entry.userId)),
-    idleTimeoutsMs: bigintArray(calls.map(({ entry }) => entry.idleTimeoutMs ?? null))
+    ...(idle === 'given' && {
+      idleTimeoutsMs: bigintArray(calls.map(({ entry }) => entry.idleTimeoutMs ?? null))
+    })
   }
+}
+
+function idArray(calls: readonly IdCall[]): Buffer {
+  return textArray(calls.map(({ id }) => id))
 }

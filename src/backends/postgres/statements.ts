@@ -83,20 +83,17 @@ export function sessionStatements(table: string) {
   const keyCondition = (arity: Arity) => (arity === 'one' ? 's.key = :id' : 's.key = any(:ids)')
 
   /**
-   * The head of an update that joins the rows of p. Many rows are locked first, in the order of their keys: an update locks
-   * in the order of its plan, and two batches on the same sessions would wait for each other (deadlock).
+   * The head of an update of the rows of p, and where p is then. Many rows are locked first, in the order of their keys: an
+   * update locks in the order of its plan, and two batches on the same sessions would wait for each other (deadlock).
    */
-  const locked = (arity: Arity) =>
+  const head = (arity: Arity, source: Record<Arity, string>) =>
     arity === 'one'
       ? ''
-      : `locked as materialized (
-          select s.key from ${table} s
-          where s.namespace = :namespace and s.key = any(:ids)
-          order by s.key for no key update
+      : `with p as materialized (
+          select p.* from ${source.many} join ${table} s on s.namespace = :namespace and s.key = p.key
+          order by s.key for no key update of s
         )`
-  const withLocked = (arity: Arity) => (arity === 'one' ? '' : `with ${locked(arity)}`)
-  const withLockedAnd = (arity: Arity) => (arity === 'one' ? 'with' : `with ${locked(arity)},`)
-  const joinLocked = (arity: Arity) => (arity === 'one' ? '' : 'join locked using (key)')
+  const from = (arity: Arity, source: Record<Arity, string>) => (arity === 'one' ? source.one : 'p')
 
   /** Sets of columns, given the expression of the row's idle timeout after the write. */
   const setExpires = (idle: string, createdAt: string) => {
@@ -173,55 +170,45 @@ export function sessionStatements(table: string) {
         returning s.key as id, ${TIMES}`
     }),
 
-    /**
-     * A key that comes back without times has a tombstone, or had a live row that another statement ended (or rotated
-     * away) while this one waited for it.
-     */
+    /** No row comes back for a key without a live row. */
     putOrRefuse: forIdle(
       (idle, arity) => `
-        ${withLockedAnd(arity)} written as (
-          update ${table} s set ${setWritten(idle)}
-          from ${SOURCES.write[idle][arity]} ${joinLocked(arity)}
-          where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
-          returning s.key as id, ${TIMES}
-        )
-        select * from written
-        union all
-        select s.key, null, null, null, null, null, null from ${table} s
-        where s.namespace = :namespace and ${keyCondition(arity)} and (${IS_TOMBSTONE} or ${IS_LIVE})
-          and not exists (select from written where written.id = s.key)`
+        ${head(arity, SOURCES.write[idle])}
+        update ${table} s set ${setWritten(idle)}
+        from ${from(arity, SOURCES.write[idle])}
+        where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
+        returning s.key as id, ${TIMES}`
     ),
 
-    /** A key that comes back without times has a live row, of another version or changed at this moment. */
+    /** As putOrRefuse, and none for a live row of another version. */
     replace: forIdle(
       (idle, arity) => `
-        ${withLockedAnd(arity)} written as (
-          update ${table} s set ${setWritten(idle)}
-          from ${SOURCES.replace[idle][arity]} ${joinLocked(arity)}
-          where s.namespace = :namespace and s.key = p.key and s.version = p.version and ${IS_LIVE}
-          returning s.key as id, ${TIMES}
-        )
-        select * from written
-        union all
-        select s.key, null, null, null, null, null, null from ${table} s
-        where s.namespace = :namespace and ${keyCondition(arity)} and ${IS_LIVE}
-          and not exists (select from written where written.id = s.key)`
+        ${head(arity, SOURCES.replace[idle])}
+        update ${table} s set ${setWritten(idle)}
+        from ${from(arity, SOURCES.replace[idle])}
+        where s.namespace = :namespace and s.key = p.key and s.version = p.version and ${IS_LIVE}
+        returning s.key as id, ${TIMES}`
     ),
+
+    /** What there is of keys for which an update has brought nothing back. */
+    state: statement(`
+      select s.key as id, s.value is not null as "isLive" from ${table} s
+      where s.namespace = :namespace and s.key = any(:ids) and (${IS_TOMBSTONE} or ${IS_LIVE})`),
 
     touch: forIdle(
       (idle, arity) => `
-        ${withLocked(arity)}
+        ${head(arity, SOURCES.touch[idle])}
         update ${table} s set ${setTouched(idle)}
-        from ${SOURCES.touch[idle][arity]} ${joinLocked(arity)}
+        from ${from(arity, SOURCES.touch[idle])}
         where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
         returning s.key as id, ${TIMES}`
     ),
 
     end: forArity(
       (arity) => `
-        ${withLocked(arity)}
+        ${head(arity, SOURCES.touch.kept)}
         update ${table} s set ${SET_ENDED}
-        from ${SOURCES.touch.kept[arity]} ${joinLocked(arity)}
+        from ${from(arity, SOURCES.touch.kept)}
         where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
         returning s.key as id`
     ),
