@@ -20,6 +20,7 @@ import { type Durability, openConnection, type SqliteConnection } from './connec
 import { prepareDatabaseFile } from './database-file.ts'
 import { GroupCommit, type Job } from './group-commit.ts'
 import { lockRetryDelayMs } from './lock-retry.ts'
+import { LogSync } from './log-sync.ts'
 import { isBusy, isSqlError, sessionErrorOf } from './result-code.ts'
 import { VERSION_TABLE } from './schema.ts'
 import { SessionTable } from './session-table.ts'
@@ -48,8 +49,9 @@ interface OpenStore {
   readonly connection: SqliteConnection
   readonly table: SessionTable
   readonly writer: GroupCommit
-  /** undefined: a database in memory has no log. */
+  /** Both undefined for a database in memory, which has no log. */
   readonly checkpointer: Checkpointer | undefined
+  readonly logSync: LogSync | undefined
 }
 
 /** Sessions in one SQLite file, shared by any number of processes on one machine. Made by `connect`, or by hand. */
@@ -359,12 +361,14 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
   #openOnce(policy: StoragePolicy): OpenStore {
     const { busyTimeoutMs, durability, table: name } = this.#options
     const path = this.#path
-    const connection = openConnection({ path, table: name, durability, now: this.#now })
+    const connection = openConnection({ path, table: name, now: this.#now })
     try {
       const table = new SessionTable(connection.database, name, policy, this.#now)
-      const checkpointer = path === ':memory:' ? undefined : new Checkpointer(path, connection)
-      const writer = new GroupCommit({ connection, path, busyTimeoutMs, checkpointer })
-      return { connection, table, writer, checkpointer }
+      const hasLog = path !== ':memory:'
+      const checkpointer = hasLog ? new Checkpointer(path, connection) : undefined
+      const logSync = hasLog ? new LogSync(path) : undefined
+      const writer = new GroupCommit({ connection, path, busyTimeoutMs, durability, checkpointer, logSync })
+      return { connection, table, writer, checkpointer, logSync }
     } catch (error) {
       connection.close()
       if (!isSqlError(error)) throw error
@@ -383,6 +387,7 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     await Promise.allSettled(this.#underWay)
     await open.writer.drained()
     await open.checkpointer?.close()
+    await open.logSync?.close()
     this.#open = undefined
     open.connection.close()
   }

@@ -4,6 +4,10 @@ import type { SqliteConnection } from './connection.ts'
 
 /** Pages of the log after which it is written back to the database: SQLite's own default for automatic checkpoints. */
 const CHECKPOINT_PAGES = 1_000
+/** Pages (16 MiB) from which on the log is started anew, which stops writers for a moment. */
+const RESTART_PAGES = 4_096
+const SMALL_TAIL_PAGES = 256
+const MAX_ROUNDS = 5
 /** Pages (64 MiB) beyond which writes wait for a checkpoint that is under way. */
 const MAX_WAL_PAGES = 16_384
 const PAGE_BYTES = 4_096
@@ -13,14 +17,29 @@ const PAGES_PER_WRITE = 4
 const THREAD_BUSY_TIMEOUT_MS = 250
 
 /*
- * The first checkpoint runs beside readers and writers and does nearly all of the work. The second needs the write lock for
- * what was written meanwhile, and lets the next writer start the log anew; without it the log of a store that is always
- * written would grow for ever.
+ * A passive checkpoint runs beside readers and writers. It is repeated until what was written meanwhile is little. Only
+ * then, and only where the log has grown long, comes the one that starts the log anew: it takes the write lock for what is
+ * left. Without it the log of a store that is always written would grow for ever.
  */
 const THREAD = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { DatabaseSync } = require('node:sqlite')
-const database = new DatabaseSync(workerData.path, { timeout: workerData.busyTimeoutMs })
+const { path, busyTimeoutMs, restartPages, smallTailPages, maxRounds } = workerData
+const database = new DatabaseSync(path, { timeout: busyTimeoutMs })
+const passive = database.prepare('pragma wal_checkpoint(passive)')
+const restart = database.prepare('pragma wal_checkpoint(restart)')
+
+function checkpoint() {
+  let { log } = passive.get()
+  if (log < restartPages) return log
+  for (let round = 1; round < maxRounds; round++) {
+    const before = log
+    log = passive.get().log
+    if (log - before < smallTailPages) break
+  }
+  return restart.get().busy === 0 ? 0 : log
+}
+
 parentPort.on('message', (message) => {
   if (message === 'close') {
     database.close()
@@ -28,9 +47,7 @@ parentPort.on('message', (message) => {
     return
   }
   try {
-    database.exec('pragma wal_checkpoint(passive)')
-    const { busy, log } = database.prepare('pragma wal_checkpoint(restart)').get()
-    parentPort.postMessage({ pagesLeft: busy === 0 ? 0 : log })
+    parentPort.postMessage({ pagesLeft: checkpoint() })
   } catch {
     parentPort.postMessage({ pagesLeft: undefined })
   }
@@ -96,7 +113,13 @@ export class Checkpointer {
     const worker = new Worker(THREAD, {
       eval: true,
       name: 'bodhi-session checkpoints',
-      workerData: { path: this.#path, busyTimeoutMs: THREAD_BUSY_TIMEOUT_MS },
+      workerData: {
+        path: this.#path,
+        busyTimeoutMs: THREAD_BUSY_TIMEOUT_MS,
+        restartPages: RESTART_PAGES,
+        smallTailPages: SMALL_TAIL_PAGES,
+        maxRounds: MAX_ROUNDS
+      },
       env: {},
       // Nothing that the application preloads belongs into this thread; Node 22 calls node:sqlite experimental.
       execArgv: ['--disable-warning=ExperimentalWarning'],

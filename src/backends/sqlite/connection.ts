@@ -2,7 +2,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { BackendError } from '../../core/errors.ts'
 import { migrate } from './schema.ts'
 
-/** `full`: a commit survives power loss. `normal`: it survives a crash of the process, but the last ones may be lost. */
+/** `full`: an acknowledged write survives power loss. `normal`: it survives a crash of the process. */
 export type Durability = 'normal' | 'full'
 
 /** In KiB. The default of 2,000 holds no more than 2,000 sessions of 1 KB, with the indexes' inner pages among them. */
@@ -11,22 +11,13 @@ const CACHE_KIB = 16_000
 /** A connection and its transactions. Everything here is synchronous; SQLITE_BUSY is thrown at once, never waited for. */
 export class SqliteConnection {
   readonly database: DatabaseSync
-  readonly #durability: Durability
-  #synchronous: Durability = 'full'
 
-  constructor(database: DatabaseSync, durability: Durability) {
+  constructor(database: DatabaseSync) {
     this.database = database
-    this.#durability = durability
   }
 
-  /** Takes the write lock. `durable`: the commit of this transaction is to survive power loss whatever the setting. */
-  begin(durable: boolean): void {
-    const synchronous = durable ? 'full' : this.#durability
-    if (synchronous !== this.#synchronous) {
-      // SQLite does not change it inside a transaction.
-      this.database.exec(`pragma synchronous = ${synchronous}`)
-      this.#synchronous = synchronous
-    }
+  /** Takes the write lock. */
+  begin(): void {
     this.database.exec('begin immediate')
   }
 
@@ -47,7 +38,6 @@ export class SqliteConnection {
 export interface ConnectionOptions {
   readonly path: string
   readonly table: string
-  readonly durability: Durability
   readonly now: () => number
 }
 
@@ -62,7 +52,9 @@ export function openConnection(options: ConnectionOptions): SqliteConnection {
     // Before the journal mode, which is the first thing that writes: a file that is not ours stays as it is.
     migrate(database, options.table, options.path, options.now)
     if (options.path !== ':memory:') useWriteAheadLog(database, options.path)
-    return new SqliteConnection(database, options.durability)
+    // The log reaches the disk through LogSync where it has to. Set last: the migration above was committed as `full`.
+    database.exec('pragma synchronous = normal')
+    return new SqliteConnection(database)
   } catch (error) {
     database.close()
     throw error

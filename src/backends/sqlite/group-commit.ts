@@ -1,7 +1,8 @@
-import { BackendUnavailableError, type SessionError } from '../../core/errors.ts'
+import { BackendError, BackendUnavailableError, type SessionError } from '../../core/errors.ts'
 import type { Checkpointer } from './checkpointer.ts'
-import type { SqliteConnection } from './connection.ts'
+import type { Durability, SqliteConnection } from './connection.ts'
 import { lockRetryDelayMs } from './lock-retry.ts'
+import type { LogSync } from './log-sync.ts'
 import { isBusy, sessionErrorOf } from './result-code.ts'
 
 /** Jobs and characters that may wait: beyond them the store is not answering, and memory is better spent elsewhere. */
@@ -40,7 +41,11 @@ export interface GroupCommitOptions {
   readonly connection: SqliteConnection
   readonly path: string
   readonly busyTimeoutMs: number
+  /** What every commit survives; transactions with a durable job always survive power loss. */
+  readonly durability: Durability
+  /** Both undefined for a database in memory, which has no log. */
   readonly checkpointer: Checkpointer | undefined
+  readonly logSync: LogSync | undefined
 }
 
 /**
@@ -52,7 +57,8 @@ export class GroupCommit {
   readonly #options: GroupCommitOptions
   #waiting: WaitingJob[] = []
   #characters = 0
-  #durable = 0
+  /** Jobs that are committed and wait for the disk. */
+  #syncing = 0
   readonly #idsWaiting = new Map<string, number>()
   #othersWaiting = 0
   #scheduled = false
@@ -63,6 +69,7 @@ export class GroupCommit {
     this.#options = options
   }
 
+  /** Whether all that was submitted is committed, and can be read. */
   get idle(): boolean {
     return this.#waiting.length === 0
   }
@@ -75,12 +82,12 @@ export class GroupCommit {
   submit<T>(job: Job<T>): Promise<T> {
     const characters = job.characters ?? 0
     if (
-      this.#waiting.length >= MAX_WAITING_JOBS ||
+      this.#waiting.length + this.#syncing >= MAX_WAITING_JOBS ||
       (this.#characters + characters > MAX_WAITING_CHARACTERS && this.#waiting.length > 0)
     ) {
       return Promise.reject(
         new BackendUnavailableError(
-          `The SQLite database ${this.#options.path} has ${this.#waiting.length} operations waiting: the queue is full. ` +
+          `The SQLite database ${this.#options.path} has ${this.#waiting.length + this.#syncing} operations waiting: the queue is full. ` +
             'Fewer requests at once, or a faster disk, are needed.'
         )
       )
@@ -98,15 +105,17 @@ export class GroupCommit {
     })
   }
 
-  /** Resolves when nothing waits any more. */
+  /** Resolves when everybody is answered. */
   drained(): Promise<void> {
-    return this.idle ? Promise.resolve() : new Promise((resolve) => this.#onIdle.push(resolve))
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve)
+      this.#noteIdle()
+    })
   }
 
   #enqueue(job: WaitingJob): void {
     this.#waiting.push(job)
     this.#characters += job.characters
-    if (job.durable) this.#durable++
     if (job.id === undefined) this.#othersWaiting++
     else this.#idsWaiting.set(job.id, (this.#idsWaiting.get(job.id) ?? 0) + 1)
     this.#schedule()
@@ -123,7 +132,7 @@ export class GroupCommit {
     this.#scheduled = false
     this.#commitBatch()
     if (!this.idle) this.#schedule()
-    else for (const resolve of this.#onIdle.splice(0)) resolve()
+    else this.#noteIdle()
   }
 
   #commitBatch(): void {
@@ -139,7 +148,7 @@ export class GroupCommit {
     }
     const outcomes: Outcome[] = []
     try {
-      connection.begin(this.#durable > 0)
+      connection.begin()
     } catch (error) {
       if (isBusy(error)) this.#retryLater(() => sessionErrorOf(error, path))
       else this.#rejectFirst(this.#waiting.length, sessionErrorOf(error, path))
@@ -155,7 +164,12 @@ export class GroupCommit {
       return
     }
     this.#busyAttempts = 0
-    this.#answer(outcomes)
+    this.#finish(outcomes)
+  }
+
+  #noteIdle(): void {
+    if (!this.idle || this.#syncing > 0) return
+    for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
   /** Throws where the transaction is gone: then nobody's work in it has happened. */
@@ -173,15 +187,29 @@ export class GroupCommit {
     }
   }
 
-  #answer(outcomes: readonly Outcome[]): void {
-    let characters = 0
-    this.#take(outcomes.length).forEach((job, index) => {
-      characters += job.characters
-      const outcome = outcomes[index]
-      if (outcome && 'value' in outcome) job.resolve(outcome.value)
-      else job.reject(outcome?.error)
-    })
-    this.#options.checkpointer?.noteCommit(outcomes.length, characters)
+  /** Everything in `outcomes` is committed. */
+  #finish(outcomes: readonly Outcome[]): void {
+    const { checkpointer, durability, logSync, path } = this.#options
+    const jobs = this.#take(outcomes.length)
+    checkpointer?.noteCommit(jobs.length, charactersOf(jobs))
+    if (logSync === undefined || (durability === 'normal' && !jobs.some((job) => job.durable))) {
+      answer(jobs, outcomes)
+      return
+    }
+    this.#syncing += jobs.length
+    const then = (told: readonly Outcome[]) => {
+      this.#syncing -= jobs.length
+      answer(jobs, told)
+      this.#noteIdle()
+    }
+    logSync.sync().then(
+      () => then(outcomes),
+      (cause: unknown) => {
+        const message = `The disk under the SQLite database ${path} failed to keep what was written.`
+        const error = new BackendError(message, { cause })
+        then(outcomes.map(() => ({ error })))
+      }
+    )
   }
 
   /** Jobs whose time is up are told so, the others try again later. */
@@ -203,7 +231,6 @@ export class GroupCommit {
     const taken = this.#waiting.splice(0, count)
     for (const job of taken) {
       this.#characters -= job.characters
-      if (job.durable) this.#durable--
       if (job.id === undefined) {
         this.#othersWaiting--
         continue
@@ -214,4 +241,16 @@ export class GroupCommit {
     }
     return taken
   }
+}
+
+function answer(jobs: readonly WaitingJob[], outcomes: readonly Outcome[]): void {
+  jobs.forEach((job, index) => {
+    const outcome = outcomes[index]
+    if (outcome && 'value' in outcome) job.resolve(outcome.value)
+    else job.reject(outcome?.error)
+  })
+}
+
+function charactersOf(jobs: readonly WaitingJob[]): number {
+  return jobs.reduce((sum, job) => sum + job.characters, 0)
 }

@@ -1,5 +1,5 @@
 const SHORTEST_MS = 1
-const LONGEST_MS = 16
+const LONGEST_MS = 8
 
 /** How long to wait before asking for a lock again: doubling, and jittered so that processes do not meet each time. */
 export function lockRetryDelayMs(attempt: number): number {
