@@ -199,8 +199,24 @@ describe('PostgreSQL URLs', () => {
   })
 })
 
+describe('URLs for other Keyv adapters', () => {
+  it.each(['redis', 'rediss', 'valkey', 'mysql', 'mongodb', 'mongodb+srv', 'memcache', 'memcached', 'etcd'])(
+    '%s: is passed on as it is',
+    (scheme) => {
+      const url = `${scheme.toUpperCase()}://user:hunter2@h:1234/x?y=z`
+      expect(parseConnectionUrl(url)).toEqual({ backend: 'keyv', scheme, url })
+    }
+  )
+
+  it.each(['redis:h:6379', 'redis:', 'redis://:hunter2\n@h'])('%j is refused', (url) => {
+    const message = refusalOf(url)
+    expect(message).toContain('redis://host:port')
+    expect(message).not.toContain('hunter2')
+  })
+})
+
 describe('other URLs', () => {
-  it.each(['redis://:hunter2@h:6379', 'MySQL://u:hunter2@h/d', 'http://h', 'constructor://h', '__proto__:x'])(
+  it.each(['ftp://:hunter2@h:6379', 'MsSQL://u:hunter2@h/d', 'http://h', 'constructor://h', '__proto__:x'])(
     '%s is refused, with the schemes that are known',
     (url) => {
       const message = refusalOf(url)
@@ -212,7 +228,7 @@ describe('other URLs', () => {
   )
 
   it('lists the known schemes', () => {
-    expect(refusalOf('oracle://h')).toContain('Known schemes: sqlite:, postgres:, postgresql:.')
+    expect(refusalOf('oracle://h')).toContain('Known schemes: sqlite:, postgres:, postgresql:, redis:, ')
   })
 
   it.each([
