@@ -1,20 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { CookieOptions, Session, SessionData } from 'express-session'
-import { applyRules, flag, type OptionRules, oneOf, optional } from '../config/option-rules.ts'
-import { ConfigurationError } from '../core/errors.ts'
+import type { Session, SessionData } from 'express-session'
 import { mintToken } from '../core/token.ts'
 import { warnOfInsecureRequest } from '../http/insecure-request.ts'
-import {
-  COOKIE_RULES,
-  type CookieSettings,
-  SessionCookie,
-  type SessionCookieOptions
-} from '../http/session-cookie.ts'
+import type { SessionCookie } from '../http/session-cookie.ts'
+import { type ExpressSessionOptions, resolveExpressOptions } from './express-options.ts'
+import { ResponseHold } from './express-response.ts'
 import { ExpressSessionStore, isStored } from './express-session-store.ts'
 import { loadPeer } from './peer-dependency.ts'
 import type { SessionServiceLike } from './service-source.ts'
 
 export type { SessionCookieOptions } from '../http/session-cookie.ts'
+export type { ExpressCookieOptions, ExpressSessionOptions } from './express-options.ts'
 export { ExpressSessionStore, type ExpressSessionStoreOptions } from './express-session-store.ts'
 export type { SessionServiceLike } from './service-source.ts'
 
@@ -22,74 +18,6 @@ const session = loadPeer<typeof import('express-session')>('express-session', 'b
 
 type RequestHandler = ReturnType<typeof session>
 type Request = Parameters<RequestHandler>[0]
-type Secret = string | Uint8Array
-
-/** Of a secret that signs cookies: 256 bits, even if every character carried no more than one byte. */
-const MIN_SECRET_LENGTH = 32
-
-/** The cookie's options of express-session; each may also stand beside `secret`. */
-export interface ExpressCookieOptions extends Omit<SessionCookieOptions, 'name' | 'prefix'> {
-  /**
-   * Milliseconds that a session may stay unused, and that the browser keeps the cookie, counted from when it was last
-   * sent: set `rolling: true` with it. null: a cookie that dies with the browser. `req.session.cookie.maxAge` sets it for
-   * one session.
-   *
-   * Default: none. The service's idle timeout holds, and the browser keeps the cookie until the absolute timeout.
-   */
-  readonly maxAge?: number | null | undefined
-  /** Always true: no script needs the cookie. */
-  readonly httpOnly?: true | undefined
-}
-
-export interface ExpressSessionOptions extends SessionCookieOptions, ExpressCookieOptions {
-  /**
-   * Signs the cookie: 32 characters or more, for instance what `openssl rand -base64 32` prints. With an array the first
-   * one signs and all of them are accepted, so that a secret can be replaced without signing anybody out.
-   */
-  readonly secret: Secret | readonly Secret[]
-  /** The cookie's options in the place where express-session has them. None may be given in both. */
-  readonly cookie?: ExpressCookieOptions | undefined
-  /**
-   * Whether the cookie is sent with every response, so that `maxAge` counts from the last one in the browser too. The
-   * session itself lives on with every request in any case.
-   * @default false
-   */
-  readonly rolling?: boolean | undefined
-  /**
-   * What `req.session = null` means: 'destroy' ends the session when the response ends.
-   * @default 'keep'
-   */
-  readonly unset?: 'destroy' | 'keep' | undefined
-  /** Whether to trust `X-Forwarded-Proto`. Default: what Express's 'trust proxy' says. */
-  readonly proxy?: boolean | undefined
-}
-
-interface Settings extends CookieSettings {
-  readonly secret: ExpressSessionOptions['secret'] | undefined
-  readonly maxAge: number | null | undefined
-  readonly httpOnly: boolean
-  readonly rolling: boolean
-  readonly unset: 'destroy' | 'keep'
-  readonly proxy: boolean | undefined
-}
-
-const RULES: OptionRules<Settings> = {
-  ...COOKIE_RULES,
-  secret: { ...optional(isSecret, secretsAllowed()), secret: true },
-  maxAge: optional(
-    (value) => value === null || (typeof value === 'number' && Number.isFinite(value) && value >= 1),
-    'a number of milliseconds, 1 or more, or null'
-  ),
-  httpOnly: {
-    fallback: true,
-    accepts: (value) => value === true,
-    allowed: 'true: no script needs the cookie'
-  },
-  rolling: flag(false),
-  unset: oneOf('keep', ['keep', 'destroy']),
-  proxy: optional((value) => typeof value === 'boolean', 'true or false')
-}
-
 /**
  * express-session with our store and our defaults: `app.use(expressSession(sessions, { secret }))`. Of its switches these
  * are set here: `resave: false` and `saveUninitialized: false` (a visitor costs no row and gets no cookie), `genid` (256
@@ -106,21 +34,12 @@ export function expressSession<T extends object = Record<string, unknown>>(
   sessions: SessionServiceLike<T>,
   options: ExpressSessionOptions
 ): RequestHandler {
-  const settings = applyRules<Settings>(flatten(options), RULES, '', (name) => `The option ${name}`)
-  const { secret, maxAge, httpOnly, rolling, unset, proxy, ...cookieSettings } = settings
-  if (secret === undefined) {
-    throw new ConfigurationError(`The option secret is missing. It must be ${secretsAllowed()}.`)
-  }
-  const cookie = new SessionCookie(cookieSettings)
-  const cookieOptions: CookieOptions = { ...cookie.attributes, httpOnly }
-  if (typeof maxAge === 'number') cookieOptions.maxAge = maxAge
-  else if (maxAge === null) Object.assign(cookieOptions, { expires: false })
-
+  const { cookie, cookieOptions, secrets, rolling, unset, proxy } = resolveExpressOptions(options)
   const store = new SignOutStore(sessions, { cookie: cookieOptions })
   const middleware = session({
     store,
     name: cookie.name,
-    secret: [secret].flat().map((key) => (typeof key === 'string' ? key : Buffer.from(key))),
+    secret: secrets,
     cookie: cookieOptions,
     genid: mintToken,
     resave: false,
@@ -146,27 +65,33 @@ export function expressSession<T extends object = Record<string, unknown>>(
     }
     let held: string | undefined
     // A WebSocket upgrade has no response; its handlers pass an empty object.
-    if (typeof res.writeHead === 'function') {
-      beforeHeaders(res, () => {
-        const current: (Session & Partial<SessionData>) | undefined = req.session
-        const sent = amendCookies(res, cookie, {
-          isSignedOut: !current && store.signedOut.has(req),
-          maxAgeMs: isUnbounded(current) ? cookieLifetimeMs : undefined
-        })
-        const isUnsent = !sent && current && req.sessionID !== held && Object.keys(current).length > 1
-        if (isUnsent && current.cookie?.secure && !isSecure(req, proxy)) {
-          warnOfInsecureRequest('express-session', "call app.set('trust proxy', 1)")
-        }
-      })
-    }
+    const hold = typeof res.writeHead === 'function' ? new ResponseHold(res, amend) : undefined
     const restore = cookie.isAmbiguousIn(req.headers.cookie) ? hideCookie(req, cookie.name) : undefined
     middleware(req, res, (error?: unknown) => {
       restore?.()
-      // A load that failed. With unset: 'destroy' express-session would end the session with the error's response.
-      if (error && !req.session) Reflect.deleteProperty(req, 'sessionID')
-      if (isStored(req.session, req.sessionID)) held = req.sessionID
+      if (error) {
+        hold?.abandon()
+        // A load that failed. With unset: 'destroy' express-session would end the session with the error's response.
+        if (!req.session) Reflect.deleteProperty(req, 'sessionID')
+      } else {
+        hold?.guardEnd()
+        if (isStored(req.session, req.sessionID)) held = req.sessionID
+      }
       next(error)
     })
+
+    function amend(isCommitted: boolean): void {
+      const current: (Session & Partial<SessionData>) | undefined = req.session
+      const isEnded = store.signedOut.has(req) || (isCommitted && unset === 'destroy')
+      const isSent = amendCookies(res, cookie, {
+        isSignedOut: held !== undefined && !current && isEnded,
+        maxAgeMs: isUnbounded(current) ? cookieLifetimeMs : undefined
+      })
+      const isKeptBack = !isSent && current && req.sessionID !== held && Object.keys(current).length > 1
+      if (isKeptBack && current.cookie?.secure && !isSecure(req, proxy)) {
+        warnOfInsecureRequest('express-session', "call app.set('trust proxy', 1)")
+      }
+    }
   }
 }
 
@@ -194,24 +119,6 @@ class SignOutStore<T extends object> extends ExpressSessionStore<T> {
     })
     return loaded
   }
-}
-
-/**
- * Runs once, when the headers are about to be sent. Installed before express-session's own hook, it runs after that one:
- * each wraps what it finds.
- */
-function beforeHeaders(res: ServerResponse, amend: () => void): void {
-  const { writeHead } = res
-  let isDone = false
-  Object.assign(res, {
-    writeHead(...args: unknown[]): ServerResponse {
-      if (!isDone) {
-        isDone = true
-        amend()
-      }
-      return Reflect.apply(writeHead, res, args)
-    }
-  })
 }
 
 /** @returns Whether the response sets the session cookie. */
@@ -259,31 +166,4 @@ function hideCookie(req: Request, name: string): () => void {
   return () => {
     if (cookie !== undefined) req.headers.cookie = cookie
   }
-}
-
-function flatten(options: unknown): unknown {
-  if (typeof options !== 'object' || options === null || !('cookie' in options)) return options
-  const { cookie, ...others } = options
-  if (cookie === undefined) return others
-  if (typeof cookie !== 'object' || cookie === null) {
-    throw new ConfigurationError('The option cookie must be an object of cookie options.')
-  }
-  const twice = Object.keys(cookie).find((name) => name in others)
-  if (twice === undefined) return { ...cookie, ...others }
-  throw new ConfigurationError(
-    `The option ${twice} is given twice: beside cookie and within it. Leave one out.`
-  )
-}
-
-function isSecret(value: unknown): boolean {
-  if (Array.isArray(value))
-    return value.length > 0 && value.every((one) => !Array.isArray(one) && isSecret(one))
-  return (typeof value === 'string' || value instanceof Uint8Array) && value.length >= MIN_SECRET_LENGTH
-}
-
-function secretsAllowed(): string {
-  return (
-    `${MIN_SECRET_LENGTH} characters or more (or an array of such, the first of which signs), for instance what ` +
-    `"openssl rand -base64 32" prints`
-  )
 }
