@@ -353,6 +353,7 @@ export class Batcher {
         this.#finish(call)
         call.reject(error)
       }
+      this.#checkDrained()
     }
   }
 
@@ -362,13 +363,13 @@ export class Batcher {
       const output = outputs[index] as Output // as many as inputs: the contract of BatchKind.run
       for (const caller of call.callers) caller.resolve(output)
     })
+    this.#checkDrained()
   }
 
   /** Lets those in that wait for the call's keys. */
   #finish(call: SomeCall): void {
     this.#sent--
     this.#order.leave(call)
-    this.#checkDrained()
   }
 
   #checkDrained(): void {
