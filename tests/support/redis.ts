@@ -12,6 +12,8 @@ export interface TestRedis {
   /** Starts it again on the same port, with what it held when it was stopped. */
   start(): Promise<void>
   stop(): Promise<void>
+  /** Ends it as it stands; what it had not written is lost. */
+  crash(): Promise<void>
   /** Lets it answer nothing, while its connections stay open. */
   freeze(): void
   thaw(): void
@@ -42,6 +44,14 @@ export async function startRedis(): Promise<TestRedis> {
       if (server === undefined) return
       const gone = once(server, 'exit')
       server.kill('SIGTERM')
+      server.kill('SIGCONT')
+      server = undefined
+      await gone
+    },
+    async crash() {
+      if (server === undefined) return
+      const gone = once(server, 'exit')
+      server.kill('SIGKILL')
       server = undefined
       await gone
     },

@@ -122,8 +122,11 @@ export class EntryStore {
     if (typeof clearExpired === 'function') await this.#ask(async () => clearExpired.call(this.#store))
   }
 
+  /** Closes the connection at once: nothing is under way any more. Asked politely, @keyv/redis waits for a lost server. */
   async disconnect(): Promise<void> {
-    await this.#ask(async () => this.#store.disconnect?.())
+    const inner = innermost(this.#store)
+    const disconnect: unknown = Reflect.get(inner, 'disconnect')
+    if (typeof disconnect === 'function') await this.#ask(async () => disconnect.call(inner, true))
   }
 
   async #ask<A>(question: () => Promise<A>): Promise<A> {
