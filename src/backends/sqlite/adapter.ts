@@ -43,7 +43,7 @@ const STEP_ROWS = 500
 
 const TABLE_NAME = /^[A-Za-z_]\w{0,62}$/
 
-const TRANSACTION_CONTROL = /^\s*(begin|commit|end|rollback|savepoint|release|vacuum|attach|detach|pragma)\b/i
+const TRANSACTION_CONTROL = /^\s*(begin|commit|end|rollback|savepoint|release|vacuum|attach|detach)\b/i
 
 interface OpenStore {
   readonly connection: SqliteConnection
@@ -79,7 +79,9 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     super(path, options.table)
     this.#path = path
     this.#options = options
-    this.#now = options.now ?? Date.now
+    const now = options.now ?? Date.now
+    // Columns of times hold integers, and nothing else.
+    this.#now = () => Math.floor(now())
     this.monotonicNow = options.now ?? (() => performance.now())
   }
 

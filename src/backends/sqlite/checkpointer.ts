@@ -89,13 +89,13 @@ export class Checkpointer {
     this.#pages += writes * PAGES_PER_WRITE + characters / PAGE_BYTES
     if (this.#underWay || this.#pages - this.#pagesWhenAsked < CHECKPOINT_PAGES) return
     this.#pagesWhenAsked = this.#pages
-    if (this.#threadFailed) {
+    const worker = this.#thread()
+    if (worker === undefined) {
       this.#checkpointHere()
       return
     }
     this.#underWay = true
-    this.#worker ??= this.#startThread()
-    this.#worker.postMessage('checkpoint')
+    worker.postMessage('checkpoint')
   }
 
   /** Lets a checkpoint come to its end, and the thread too. */
@@ -107,6 +107,17 @@ export class Checkpointer {
     const exit = once(worker, 'exit')
     worker.postMessage('close')
     await exit.catch(() => {}) // the listener for errors has noted it, and the thread is gone either way
+  }
+
+  #thread(): Worker | undefined {
+    if (this.#threadFailed) return undefined
+    try {
+      this.#worker ??= this.#startThread()
+    } catch {
+      // Node's permission model, or no memory for a thread: the main connection does its work from now on.
+      this.#threadFailed = true
+    }
+    return this.#worker
   }
 
   #startThread(): Worker {
@@ -143,8 +154,13 @@ export class Checkpointer {
   }
 
   #checkpointHere(): void {
-    const row = this.#connection.database.prepare('pragma wal_checkpoint(passive)').get()
-    const left = Number(row?.['log'] ?? 0) - Number(row?.['checkpointed'] ?? 0)
-    this.#noteReport({ pagesLeft: Math.max(0, left) })
+    let pagesLeft: number | undefined
+    try {
+      const row = this.#connection.database.prepare('pragma wal_checkpoint(passive)').get()
+      pagesLeft = Math.max(0, Number(row?.['log']) - Number(row?.['checkpointed']))
+    } catch {
+      // The writes are committed and their callers must hear so. A disk that fails here fails the next commit too.
+    }
+    this.#noteReport({ pagesLeft })
   }
 }

@@ -273,7 +273,7 @@ export class SessionTable {
   }
 
   #now(): number {
-    return Math.floor(this.#clock())
+    return this.#clock()
   }
 
   #find(id: string): FoundRow | undefined {
