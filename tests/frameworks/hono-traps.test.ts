@@ -63,9 +63,8 @@ test('a handler that fails with a 500 stores nothing, but a rotation that has ha
 test('a commit that fails replaces the answer of the handler, its headers included', async () => {
   app.get('/late', async (c) => {
     c.get('session').data['n'] = 2
-    c.header('X-Secret', 'for signed-in eyes')
     await sessions.close()
-    return c.text('a long answer', 200, { 'Content-Length': '13' })
+    return c.text('a long answer', 200, { 'Content-Length': '13', 'X-Secret': 'for signed-in eyes' })
   })
   const cookie = await cookieAfter('/write')
   const response = await app.request('/late', { headers: { cookie } })
