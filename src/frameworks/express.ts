@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type expressSessionModule from 'express-session'
 import type { Session, SessionData } from 'express-session'
 import { mintToken } from '../core/token.ts'
 import { warnOfInsecureRequest } from '../http/insecure-request.ts'
 import type { SessionCookie } from '../http/session-cookie.ts'
 import { type ExpressSessionOptions, resolveExpressOptions } from './express-options.ts'
-import { ResponseHold } from './express-response.ts'
+import { type CommitState, ResponseHold } from './express-response.ts'
 import { ExpressSessionStore, isStored } from './express-session-store.ts'
 import { loadPeer } from './peer-dependency.ts'
 import type { SessionServiceLike } from './service-source.ts'
@@ -14,10 +15,11 @@ export type { ExpressCookieOptions, ExpressSessionOptions } from './express-opti
 export { ExpressSessionStore, type ExpressSessionStoreOptions } from './express-session-store.ts'
 export type { SessionServiceLike } from './service-source.ts'
 
-const session = loadPeer<typeof import('express-session')>('express-session', 'bodhi-session/express')
+const session = loadPeer<typeof expressSessionModule>('express-session', 'bodhi-session/express')
 
 type RequestHandler = ReturnType<typeof session>
 type Request = Parameters<RequestHandler>[0]
+
 /**
  * express-session with our store and our defaults: `app.use(expressSession(sessions, { secret }))`. Of its switches these
  * are set here: `resave: false` and `saveUninitialized: false` (a visitor costs no row and gets no cookie), `genid` (256
@@ -70,7 +72,10 @@ export function expressSession<T extends object = Record<string, unknown>>(
     middleware(req, res, (error?: unknown) => {
       restore?.()
       if (error) {
-        hold?.abandon()
+        if (hold?.abandon()) {
+          store.report(error)
+          return
+        }
         // A load that failed. With unset: 'destroy' express-session would end the session with the error's response.
         if (!req.session) Reflect.deleteProperty(req, 'sessionID')
       } else {
@@ -80,9 +85,13 @@ export function expressSession<T extends object = Record<string, unknown>>(
       next(error)
     })
 
-    function amend(isCommitted: boolean): void {
+    function amend(state: CommitState): void {
+      if (state === 'failed') {
+        withdrawCookie(res, cookie.name)
+        return
+      }
       const current: (Session & Partial<SessionData>) | undefined = req.session
-      const isEnded = store.signedOut.has(req) || (isCommitted && unset === 'destroy')
+      const isEnded = store.signedOut.has(req) || (state === 'committed' && unset === 'destroy')
       const isSent = amendCookies(res, cookie, {
         isSignedOut: held !== undefined && !current && isEnded,
         maxAgeMs: isUnbounded(current) ? cookieLifetimeMs : undefined
@@ -98,6 +107,11 @@ export function expressSession<T extends object = Record<string, unknown>>(
 /** Knows the requests whose session has been destroyed: only then may the cookie go. */
 class SignOutStore<T extends object> extends ExpressSessionStore<T> {
   readonly signedOut = new WeakSet<object>()
+
+  /** For a failure that no response tells of, because it is one already. */
+  report(error: unknown): void {
+    this.reportUnheard(error)
+  }
 
   override createSession(
     ...[req, data]: Parameters<ExpressSessionStore['createSession']>
@@ -119,6 +133,14 @@ class SignOutStore<T extends object> extends ExpressSessionStore<T> {
     })
     return loaded
   }
+}
+
+/** A cookie of a session that could not be stored. */
+function withdrawCookie(res: ServerResponse, name: string): void {
+  const values = [res.getHeader('Set-Cookie') ?? []].flat().map(String)
+  const others = values.filter((value) => !value.startsWith(`${name}=`))
+  if (others.length === 0) res.removeHeader('Set-Cookie')
+  else res.setHeader('Set-Cookie', others)
 }
 
 /** @returns Whether the response sets the session cookie. */

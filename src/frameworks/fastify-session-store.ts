@@ -1,4 +1,4 @@
-import type fastifySession from '@fastify/session'
+import type { SessionStore } from '@fastify/session'
 import type { Session as FastifySession } from 'fastify'
 import { sessionIdOf } from '../core/token.ts'
 import { type ServiceSource, type SessionServiceLike, serviceSource } from './service-source.ts'
@@ -29,9 +29,7 @@ interface FrameworkSession {
  *
  * Each callback is called exactly once. A save of a session that has ended succeeds and stores nothing.
  */
-export class FastifySessionStore<T extends object = Record<string, unknown>>
-  implements fastifySession.SessionStore
-{
+export class FastifySessionStore<T extends object = Record<string, unknown>> implements SessionStore {
   readonly #service: ServiceSource<T>
   /**
    * The cookies of the sessions that were loaded or stored here, by session id, in the order of use: these sessions must
