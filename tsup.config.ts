@@ -26,7 +26,8 @@ export default defineConfig({
     koa: 'src/frameworks/koa.ts',
     hono: 'src/frameworks/hono.ts',
     fastify: 'src/frameworks/fastify.ts',
-    web: 'src/frameworks/web.ts'
+    web: 'src/frameworks/web.ts',
+    testing: 'src/testing/index.ts'
   },
   format: ['esm', 'cjs'],
   target: 'node22',
