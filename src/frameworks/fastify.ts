@@ -1,7 +1,8 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { applyRules, type OptionRules, optional } from '../config/option-rules.ts'
 import { ConfigurationError } from '../core/errors.ts'
 import { mintToken } from '../core/token.ts'
+import type { DefaultSessionService } from '../default-session-service.ts'
 import { warnOfInsecureRequest } from '../http/insecure-request.ts'
 import {
   COOKIE_RULES,
@@ -26,12 +27,14 @@ export interface FastifySessionSigner {
   unsign(input: string): { valid: boolean; renew: boolean; value: string | null }
 }
 
-export interface FastifySessionOptions<T extends object = Record<string, unknown>>
-  extends Omit<SessionCookieOptions, 'prefix'> {
+/** A service of any data: Fastify's `Session` interface says what is in it. */
+type AnySessionService = Pick<DefaultSessionService<object>, 'load' | 'put' | 'touch' | 'destroy'>
+
+export interface FastifySessionOptions extends Omit<SessionCookieOptions, 'prefix'> {
   /** As in {@link SessionCookieOptions}; it must not be undefined, since Fastify's own options have one of this name. */
   readonly prefix?: '__Host-' | '__Secure-'
   /** The service, or the promise of it. */
-  readonly sessions: SessionServiceLike<T>
+  readonly sessions: AnySessionService | Promise<AnySessionService>
   /**
    * Signs the cookie: at least 32 characters. In a list the first signs and all are accepted, so secrets can be changed
    * without signing anybody out.
@@ -65,10 +68,7 @@ const RULES: OptionRules<Settings> = {
  *
  * @throws ConfigurationError where a package is not installed, the secret is missing or too short, or an option is wrong.
  */
-export async function fastifySession<T extends object>(
-  app: FastifyInstance,
-  options: FastifySessionOptions<T>
-): Promise<void> {
+export const fastifySession: FastifyPluginAsync<FastifySessionOptions> = async (app, options) => {
   const {
     sessions: _,
     secret: given,
@@ -80,7 +80,8 @@ export async function fastifySession<T extends object>(
     )
   }
   const cookie = new SessionCookie(settings)
-  const service = serviceSource(options.sessions)
+  const sessions = options.sessions as SessionServiceLike<object> // checked by serviceSource, at run time
+  const service = serviceSource(sessions)
   const fastifyCookie = loadPeer<typeof import('@fastify/cookie')>('@fastify/cookie', 'bodhi-session/fastify')
   const plugin = loadPeer<typeof import('@fastify/session')>('@fastify/session', 'bodhi-session/fastify')
 
@@ -90,7 +91,7 @@ export async function fastifySession<T extends object>(
   })
   const { domain, ...attributes } = cookie.attributes
   await app.register(plugin, {
-    store: new FastifySessionStore(options.sessions),
+    store: new FastifySessionStore(sessions),
     secret: options.secret,
     cookieName: cookie.name,
     cookie: { ...attributes, httpOnly: true, ...(domain !== undefined && { domain }) },
