@@ -50,8 +50,10 @@ export class UserIndex {
   async remove(userId: string, id: SessionId): Promise<void> {
     const key = userKeyOf(this.#keys, userId)
     await inTurn(key, async () => {
-      const members = await this.#read(key)
-      if (!members.delete(id)) return
+      const text = await this.#entries.get(key)
+      const members = text === undefined ? undefined : parseMembers(text)
+      // One that cannot be read must not keep a session from ending; an id too many does no harm.
+      if (members === undefined || !members.delete(id)) return
       if (members.size === 0) await this.#entries.delete(key)
       else await this.#write(key, members)
     })
