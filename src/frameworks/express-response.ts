@@ -1,10 +1,10 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
 /**
- * What is called before the headers leave.
- * @param isCommitted Whether the session is known to be stored, touched or destroyed; false: not yet, or nothing was.
+ * What the store has said when the headers leave: 'committed' where the session is stored, touched or destroyed, 'failed' where
+ * it could not be; 'open' where it has not been asked, or has not answered yet.
  */
-export type BeforeHeaders = (isCommitted: boolean) => void
+export type CommitState = 'open' | 'committed' | 'failed'
 
 type Method = 'writeHead' | 'write' | 'end'
 
@@ -22,14 +22,16 @@ type Method = 'writeHead' | 'write' | 'end'
 export class ResponseHold {
   readonly #res: ServerResponse
   readonly #real: Readonly<Pick<ServerResponse, Method>>
-  readonly #beforeHeaders: BeforeHeaders
+  readonly #beforeHeaders: (state: CommitState) => void
   readonly #initialHeaders: OutgoingHttpHeaders
   #state: 'open' | 'ending' | 'held' | 'done' = 'open'
   #areHeadersAmended = false
-  #calls: Array<() => void> = []
+  #calls: Array<(state: CommitState) => void> = []
+  #status = 0
+  #endArgs: unknown[] = []
   #headers: OutgoingHttpHeaders | undefined
 
-  constructor(res: ServerResponse, beforeHeaders: BeforeHeaders) {
+  constructor(res: ServerResponse, beforeHeaders: (state: CommitState) => void) {
     const { writeHead, write, end } = res
     this.#res = res
     this.#real = { writeHead, write, end }
@@ -57,28 +59,37 @@ export class ResponseHold {
     })
   }
 
-  /** Drops a response that is held, so that the one of an error can be sent. Otherwise does nothing. */
-  abandon(): void {
-    if (this.#state !== 'held') return
+  /**
+   * Drops a response that is held, so that the one of an error can be sent; unless it is one: then it goes out.
+   * @returns Whether the request is answered by that.
+   */
+  abandon(): boolean {
+    if (this.#state !== 'held') return false
+    if (this.#status >= 500) {
+      this.#release('failed')
+      return true
+    }
     this.#state = 'done'
     // express-session's `end` has ended; whatever else was put around it belongs to the response that is dropped.
     Object.assign(this.#res, this.#real, { statusCode: 500, statusMessage: undefined })
     this.#resetHeaders(this.#initialHeaders)
+    return false
   }
 
   #writeHead(args: unknown[]): unknown {
     if (this.#isHolding()) {
       this.#headers = { ...this.#res.getHeaders() }
-      this.#calls.push(() => this.#sendHead(args, true))
+      this.#status = this.#res.statusCode
+      this.#calls.push((state) => this.#sendHead(args, state))
       return this.#res
     }
-    return this.#sendHead(args, false)
+    return this.#sendHead(args, 'open')
   }
 
-  #sendHead(args: unknown[], isCommitted: boolean): unknown {
+  #sendHead(args: unknown[], state: CommitState): unknown {
     if (!this.#areHeadersAmended) {
       this.#areHeadersAmended = true
-      this.#beforeHeaders(isCommitted)
+      this.#beforeHeaders(state)
     }
     return Reflect.apply(this.#real.writeHead, this.#res, args)
   }
@@ -96,18 +107,19 @@ export class ResponseHold {
       return Reflect.apply(this.#real.end, this.#res, args)
     }
     // express-session tells `next` of a failure in an immediate that it has queued before this one: see `abandon`.
+    this.#endArgs = args
     setImmediate(() => {
-      if (this.#state === 'held') this.#release(args)
+      if (this.#state === 'held') this.#release('committed')
     })
     return this.#res
   }
 
-  #release(args: unknown[]): void {
+  #release(outcome: CommitState): void {
     this.#state = 'done'
     // A handler may have gone on after its `end`, where Node would have told it that the headers are sent.
     if (this.#headers !== undefined) this.#resetHeaders(this.#headers)
-    for (const call of this.#calls) call()
-    Reflect.apply(this.#real.end, this.#res, args)
+    for (const call of this.#calls) call(outcome)
+    Reflect.apply(this.#real.end, this.#res, this.#endArgs)
   }
 
   #isHolding(): boolean {

@@ -38,7 +38,7 @@ export interface ExpressSessionStoreOptions {
  *   `unset: 'destroy'`, unless through {@link expressSession}: express-session then destroys, at the end of the error's
  *   response, the session that it failed to load.
  * - A callback is called once, on a turn of its own: what it throws is the application's uncaught exception.
- * - An operation that fails and has no callback emits 'error'; without a listener it is a process warning.
+ * - A failure of an operation without a callback is emitted as 'error'; without a listener it is a process warning.
  *   'disconnect' is never emitted: it would make requests proceed without their session.
  */
 export class ExpressSessionStore<T extends object = Record<string, unknown>> extends Store {
@@ -151,14 +151,14 @@ export class ExpressSessionStore<T extends object = Record<string, unknown>> ext
     )
   }
 
-  private reportUnheard(error: unknown): void {
+  protected reportUnheard(error: unknown): void {
     if (this.listenerCount('error') > 0) {
       this.emit('error', error)
       return
     }
     process.emitWarning(
-      `An operation of the session store failed, and was called without a callback: ${String(error)}. Pass a ` +
-        `callback, or listen to the store's 'error' event.`,
+      `The session store failed where neither a callback nor a response can tell of it (listen to its 'error' event to ` +
+        `hear of it otherwise): ${String(error)}`,
       { code: 'BODHI_SESSION_UNHEARD_ERROR' }
     )
   }

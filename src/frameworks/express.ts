@@ -25,7 +25,8 @@ type Request = Parameters<RequestHandler>[0]
  * are set here: `resave: false` and `saveUninitialized: false` (a visitor costs no row and gets no cookie), `genid` (256
  * random bits). Beyond express-session: the cookie lives until the absolute timeout (the store enforces idleness), is
  * cleared at sign-out, and forbids caches to keep the response that sets it; a name that comes twice in one request counts
- * as a stranger's.
+ * as a stranger's; a response leaves when its session is stored, and where that fails the error is answered in its place.
+ * The whole session is saved: of two parallel requests that change it the last one to end wins.
  *
  * At sign-in call `req.session.regenerate`, and put the user's id into the new session.
  *
