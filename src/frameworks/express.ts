@@ -52,12 +52,11 @@ export function expressSession<T extends object = Record<string, unknown>>(
     proxy
   })
   let cookieLifetimeMs: number | undefined
-  Promise.resolve(sessions).then(
-    (service) => {
+  Promise.resolve(sessions)
+    .then((service) => {
       cookieLifetimeMs = service.options.absoluteTimeoutMs
-    },
-    () => {} // every request that needs the service is told
-  )
+    })
+    .catch(() => {}) // every request that needs the service is told
 
   return (req, res, next) => {
     // Undefined where an earlier middleware has not run, whatever the type says.

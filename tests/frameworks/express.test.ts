@@ -443,6 +443,11 @@ describe('while the service is not there', () => {
     })
     expect((await browser.get('/')).status).toBe(200)
   })
+
+  test('a promise of something else is an error for the requests, and the process lives on', async () => {
+    const browser = await serve(Promise.resolve({}) as never)
+    expect(await browser.get('/sign-in')).toMatchObject({ status: 503, cookies: [] })
+  })
 })
 
 describe('while PostgreSQL is away', () => {
