@@ -103,7 +103,8 @@ describe.each([
     await page.getByRole('heading', { name: 'Hello, Ada' }).waitFor()
     await tabTo(page, '#count')
     for (const expected of ['1', '2', '3']) {
-      await page.keyboard.press('Enter') // and the button keeps it
+      await page.locator('#count:focus').waitFor() // also on each page that follows
+      await page.keyboard.press('Enter')
       await page.locator('output', { hasText: expected }).waitFor()
     }
     await page.goto(second)
