@@ -161,6 +161,22 @@ describe('a bare FastifySessionStore', () => {
     expect((await browser.get('/read')).body).toEqual({ n: null })
   })
 
+  test('does not bring a session back that outlives its tombstone', async () => {
+    const sessions = await connect({ tombstoneMs: 1_000 })
+    const store = new FastifySessionStore(sessions)
+    const stored = { cookie: { originalMaxAge: null }, n: 1 }
+    const set = () =>
+      new Promise<unknown>((resolve) => {
+        store.set('token', stored, resolve)
+      })
+    expect(await set()).toBeNull()
+    await sessions.destroy('token')
+    await new Promise((resolve) => setTimeout(resolve, 1_100)) // the tombstone's least life, on the database's clock
+    expect(await sessions.pruneExpired()).toBe(0)
+    expect(await set()).toBeNull()
+    expect(await sessions.countSessions()).toBe(0)
+  })
+
   test('takes cookie.maxAge as the idle timeout, cut at the absolute one, and keeps it and the other attributes', async () => {
     const sessions = await connect({ idleTimeoutMs: HOUR, absoluteTimeoutMs: 10 * HOUR })
     const browser = await serve(
