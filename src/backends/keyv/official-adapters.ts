@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { Keyv } from 'keyv'
 import { type ConnectionUrl, type KeyvScheme, redactUrl } from '../../config/connection-url.ts'
 import { ConfigurationError } from '../../core/errors.ts'
@@ -60,26 +59,24 @@ interface AdapterModule {
 }
 
 async function load(packageName: string, scheme: string): Promise<AdapterModule> {
-  try {
-    return (await importFromHere(packageName)) as AdapterModule // what all official adapters export
-  } catch (error) {
-    if (!isMissing(error, packageName)) throw error
-    throw new ConfigurationError(
-      `${scheme}: URLs need the package ${packageName}, which is not installed. Run: npm install ${packageName}`,
-      { cause: error }
-    )
+  // From this package, or else from the application's folder: pnpm lets a package see its own dependencies only.
+  const places = [
+    () => import(packageName),
+    async () => createRequire(join(process.cwd(), 'package.json'))(packageName)
+  ]
+  let missing: unknown
+  for (const loadFrom of places) {
+    try {
+      return (await loadFrom()) as AdapterModule // what all official adapters export
+    } catch (error) {
+      if (!isMissing(error, packageName)) throw error
+      missing = error
+    }
   }
-}
-
-/** From this package, or else from the application's folder: pnpm lets a package see its own dependencies only. */
-async function importFromHere(packageName: string): Promise<unknown> {
-  try {
-    return await import(packageName)
-  } catch (error) {
-    if (!isMissing(error, packageName)) throw error
-    const fromApplication = createRequire(join(process.cwd(), 'package.json'))
-    return import(pathToFileURL(fromApplication.resolve(packageName)).href)
-  }
+  throw new ConfigurationError(
+    `${scheme}: URLs need the package ${packageName}, which is not installed. Run: npm install ${packageName}`,
+    { cause: missing }
+  )
 }
 
 /** A module that the package itself fails to find is another matter, and must not be reported as the package's absence. */
