@@ -8,7 +8,11 @@ const CALLS = 100_000
 
 const [url = '', perTurn = '', bytes = ''] = process.argv.slice(2)
 
-await using sessions = await DefaultSessionService.connect<{ n: number; filler: string }>(url)
+// The flood keeps the event loop busy for seconds: limits in time are not what it is about.
+await using sessions = await DefaultSessionService.connect<{ n: number; filler: string }>(url, {
+  postgres: { connectTimeoutMs: 120_000, statementTimeoutMs: 120_000 },
+  sqlite: { busyTimeoutMs: 120_000 }
+})
 const filler = 'x'.repeat(Number(bytes))
 const refusals = new Set<string>()
 let answered = 0
