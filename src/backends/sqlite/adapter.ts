@@ -107,45 +107,51 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
   }
 
   read(id: SessionId): Promise<StoredSession | undefined> {
-    return this.#whenOpen(({ table, writer }) => {
-      // With nothing of this session waiting, what is committed is what the caller has to see.
-      if (!writer.concerns(id)) return this.#readNow(() => table.read(id))
-      return writer.submit({ run: () => table.read(id), id })
+    return this.#whenOpen((open) => {
+      const wait = open.writer.concerns(id)
+      return this.#read(open, (table) => table.read(id), wait)
     })
   }
 
   insert(id: SessionId, entry: SessionEntry): Promise<SessionTimes | undefined> {
-    return this.#write((table) => table.insert(id, entry), { id, characters: entry.value.length })
+    return this.#write((table) => table.insert(id, entry), { changes: [id], characters: entry.value.length })
   }
 
   put(id: SessionId, entry: SessionEntry, ifMissing: 'insert' | 'refuse'): Promise<PutOutcome> {
-    return this.#write((table) => table.put(id, entry, ifMissing), { id, characters: entry.value.length })
+    return this.#write((table) => table.put(id, entry, ifMissing), {
+      changes: [id],
+      characters: entry.value.length
+    })
   }
 
   replace(id: SessionId, entry: SessionEntry, expectedVersion: number): Promise<ReplaceOutcome> {
     const characters = entry.value.length
-    return this.#write((table) => table.replace(id, entry, expectedVersion), { id, characters })
+    return this.#write((table) => table.replace(id, entry, expectedVersion), { changes: [id], characters })
   }
 
   touch(id: SessionId, idleTimeoutMs?: number | null): Promise<SessionTimes | undefined> {
-    return this.#write((table) => table.touch(id, idleTimeoutMs), { id })
+    return this.#write((table) => table.touch(id, idleTimeoutMs), { changes: [id] })
   }
 
   rotate(id: SessionId, newId: SessionId, entry?: SessionEntry): Promise<StoredSession | undefined> {
     const characters = entry?.value.length ?? 0
-    return this.#write((table) => table.rotate(id, newId, entry), { durable: true, characters })
+    return this.#write((table) => table.rotate(id, newId, entry), {
+      changes: [id, newId],
+      durable: true,
+      characters
+    })
   }
 
   end(id: SessionId): Promise<boolean> {
-    return this.#write((table) => table.end(id), { id, durable: true })
+    return this.#write((table) => table.end(id), { changes: [id], durable: true })
   }
 
   revoke(id: SessionId, userId?: string): Promise<boolean> {
-    return this.#write((table) => table.revoke(id, userId), { durable: true })
+    return this.#write((table) => table.revoke(id, userId), { changes: [id], durable: true })
   }
 
   endByUser(userId: string, except?: SessionId): Promise<number> {
-    return this.#write((table) => table.endByUser(userId, except), { durable: true })
+    return this.#write((table) => table.endByUser(userId, except), { changes: 'any', durable: true })
   }
 
   /**
@@ -154,11 +160,15 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
    */
   endAll(): Promise<number> {
     return this.#longWork(async ({ table, writer }) => {
-      const last = await writer.submit({ run: () => table.lastRowid() })
+      const last = await writer.submit({ run: () => table.lastRowid(), changes: 'any' })
       let ended = 0
       for (let after = 0; after < last; ) {
         const from = after
-        const step = await writer.submit({ run: () => table.endSome(from, STEP_ROWS), durable: true })
+        const step = await writer.submit({
+          run: () => table.endSome(from, STEP_ROWS),
+          changes: 'any',
+          durable: true
+        })
         ended += step.matched
         after = step.next ?? last
       }
@@ -207,7 +217,10 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     return this.#longWork(async ({ table, writer }) => {
       let pruned = 0
       for (;;) {
-        const { removed, more } = await writer.submit({ run: () => table.pruneSome(STEP_ROWS) })
+        const { removed, more } = await writer.submit({
+          run: () => table.pruneSome(STEP_ROWS),
+          changes: 'nothing'
+        })
         pruned += removed
         if (!more) return pruned
       }
@@ -289,7 +302,8 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     return this.#whenOpen(({ connection, writer }) =>
       writer.submit({
         // What cannot be bound, the driver refuses with an error of its own.
-        run: () => connection.database.prepare(sql).all(...(parameters as SQLInputValue[]))
+        run: () => connection.database.prepare(sql).all(...(parameters as SQLInputValue[])),
+        changes: 'any'
       })
     )
   }
@@ -298,17 +312,22 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     return this.#whenOpen(({ table, writer }) => writer.submit({ ...job, run: () => run(table) }))
   }
 
-  /** A read that any waiting write may change. */
-  #readIn<T>({ table, writer }: OpenStore, run: (table: SessionTable) => T): Promise<T> {
-    return writer.idle ? this.#readNow(() => run(table)) : writer.submit({ run: () => run(table) })
+  /** A read of many sessions: what waits may change it. */
+  #readIn<T>(open: OpenStore, run: (table: SessionTable) => T): Promise<T> {
+    return this.#read(open, run, !open.writer.idle)
   }
 
-  async #readNow<T>(run: () => T): Promise<T> {
-    try {
-      return run()
-    } catch (error) {
-      throw sessionErrorOf(error, this.#path)
+  /** Reads what is committed, at once; or, where calls before it are waiting, in its turn among them. */
+  async #read<T>({ table, writer }: OpenStore, run: (table: SessionTable) => T, inTurn: boolean): Promise<T> {
+    if (!inTurn) {
+      try {
+        return run(table)
+      } catch (error) {
+        // The log of a process that crashed is being recovered by another one: the writer knows how to wait.
+        if (!isBusy(error)) throw sessionErrorOf(error, this.#path)
+      }
     }
+    return writer.submit({ run: () => run(table), changes: 'nothing' })
   }
 
   /** Work in several transactions, which `disconnect` lets come to its end. */

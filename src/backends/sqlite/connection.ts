@@ -18,6 +18,8 @@ export class SqliteConnection {
 
   /** Takes the write lock. */
   begin(): void {
+    // Only where a rollback failed, on a disk that fails.
+    if (this.database.isTransaction) this.database.exec('rollback')
     this.database.exec('begin immediate')
   }
 
@@ -25,9 +27,12 @@ export class SqliteConnection {
     this.database.exec('commit')
   }
 
-  /** Some failures (a full disk, for one) have rolled back already. */
+  /** Never throws: what failed before it is what callers are told, and `begin` tries again. */
   rollback(): void {
-    if (this.database.isTransaction) this.database.exec('rollback')
+    try {
+      // Some failures (a full disk, for one) have rolled back already.
+      if (this.database.isTransaction) this.database.exec('rollback')
+    } catch {}
   }
 
   close(): void {

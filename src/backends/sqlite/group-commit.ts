@@ -16,8 +16,8 @@ const MAX_BATCH_MS = 5
 export interface Job<T> {
   /** Runs inside the transaction, possibly again where the commit met a lock: it must do nothing but database work. */
   readonly run: () => T
-  /** The session that it is about; undefined: any. Reads of it wait behind this job. */
-  readonly id?: string | undefined
+  /** The sessions whose reads have to wait behind this job. */
+  readonly changes: readonly string[] | 'any' | 'nothing'
   /** Whether it ends sessions, which is to survive power loss. */
   readonly durable?: boolean
   /** How much text it writes. */
@@ -26,11 +26,11 @@ export interface Job<T> {
 
 interface WaitingJob {
   readonly run: () => unknown
-  readonly id: string | undefined
+  readonly changes: readonly string[] | 'any' | 'nothing'
   readonly durable: boolean
   readonly characters: number
   /** On the monotonic clock. */
-  readonly deadline: number
+  readonly submittedAt: number
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
 }
@@ -59,10 +59,12 @@ export class GroupCommit {
   #characters = 0
   /** Jobs that are committed and wait for the disk. */
   #syncing = 0
-  readonly #idsWaiting = new Map<string, number>()
-  #othersWaiting = 0
+  readonly #changesOf = new Map<string, number>()
+  #changesOfAny = 0
   #scheduled = false
-  #busyAttempts = 0
+  #attempts = 0
+  /** Since when nothing could be written, on the monotonic clock; undefined: the last attempt went well. */
+  #stuckSince: number | undefined
   #onIdle: Array<() => void> = []
 
   constructor(options: GroupCommitOptions) {
@@ -76,7 +78,7 @@ export class GroupCommit {
 
   /** Whether a read of this session has to wait behind something. */
   concerns(id: string): boolean {
-    return this.#waiting.length > 0 && (this.#othersWaiting > 0 || this.#idsWaiting.has(id))
+    return this.#changesOfAny > 0 || this.#changesOf.has(id)
   }
 
   submit<T>(job: Job<T>): Promise<T> {
@@ -95,10 +97,10 @@ export class GroupCommit {
     return new Promise<T>((resolve, reject) => {
       this.#enqueue({
         run: job.run,
-        id: job.id,
+        changes: job.changes,
         durable: job.durable ?? false,
         characters,
-        deadline: performance.now() + this.#options.busyTimeoutMs,
+        submittedAt: performance.now(),
         resolve: resolve as (value: unknown) => void, // the value is what this very job's run returned
         reject
       })
@@ -116,8 +118,7 @@ export class GroupCommit {
   #enqueue(job: WaitingJob): void {
     this.#waiting.push(job)
     this.#characters += job.characters
-    if (job.id === undefined) this.#othersWaiting++
-    else this.#idsWaiting.set(job.id, (this.#idsWaiting.get(job.id) ?? 0) + 1)
+    this.#countChanges(job, 1)
     this.#schedule()
   }
 
@@ -163,7 +164,8 @@ export class GroupCommit {
       else this.#rejectFirst(outcomes.length, sessionErrorOf(error, path))
       return
     }
-    this.#busyAttempts = 0
+    this.#attempts = 0
+    this.#stuckSince = undefined
     this.#finish(outcomes)
   }
 
@@ -215,12 +217,17 @@ export class GroupCommit {
   /** Jobs whose time is up are told so, the others try again later. */
   #retryLater(reason: () => SessionError): void {
     const now = performance.now()
-    const alive = this.#waiting.findIndex((job) => job.deadline > now)
+    this.#stuckSince ??= now
+    const stuckSince = this.#stuckSince
+    // What a job waited behind others does not count: only that nobody could write.
+    const alive = this.#waiting.findIndex(
+      ({ submittedAt }) => now - Math.max(submittedAt, stuckSince) < this.#options.busyTimeoutMs
+    )
     const overdue = alive === -1 ? this.#waiting.length : alive
     if (overdue > 0) this.#rejectFirst(overdue, reason())
     if (this.idle) return
     this.#scheduled = true
-    setTimeout(() => this.#flush(), lockRetryDelayMs(this.#busyAttempts++))
+    setTimeout(() => this.#flush(), lockRetryDelayMs(this.#attempts++))
   }
 
   #rejectFirst(count: number, error: unknown): void {
@@ -231,15 +238,22 @@ export class GroupCommit {
     const taken = this.#waiting.splice(0, count)
     for (const job of taken) {
       this.#characters -= job.characters
-      if (job.id === undefined) {
-        this.#othersWaiting--
-        continue
-      }
-      const left = (this.#idsWaiting.get(job.id) ?? 1) - 1
-      if (left === 0) this.#idsWaiting.delete(job.id)
-      else this.#idsWaiting.set(job.id, left)
+      this.#countChanges(job, -1)
     }
     return taken
+  }
+
+  #countChanges({ changes }: WaitingJob, by: 1 | -1): void {
+    if (changes === 'nothing') return
+    if (changes === 'any') {
+      this.#changesOfAny += by
+      return
+    }
+    for (const id of changes) {
+      const count = (this.#changesOf.get(id) ?? 0) + by
+      if (count === 0) this.#changesOf.delete(id)
+      else this.#changesOf.set(id, count)
+    }
   }
 }
 

@@ -12,18 +12,31 @@ import type {
 import { prepareStatements, type SessionStatements } from './statements.ts'
 
 /** The columns of `find`, in its order. */
-type FoundRow = readonly [
+type FoundColumns = readonly [
   rowid: number,
   isSession: 0 | 1,
   userId: string | null,
   createdAt: number,
-  lastActiveAt: number,
-  expires: number,
-  idleTimeout: number | null,
+  expiresAt: number,
+  idleTimeoutMs: number | null,
   version: number,
   pruneAt: number,
   successor: string | null
 ]
+
+/** A row as a write finds it: a session or a tombstone, live or not. */
+interface FoundRow {
+  readonly rowid: number
+  readonly isSession: boolean
+  readonly userId: string | null
+  readonly createdAt: number
+  readonly expiresAt: number
+  readonly idleTimeoutMs: number | null
+  readonly version: number
+  readonly pruneAt: number
+  /** Where rotation moved the session to; only in tombstones. */
+  readonly successor: string | null
+}
 
 /** The columns of `read` and of the lists, in their order; `value` is null in a tombstone. */
 type StoredRow = readonly [
@@ -88,6 +101,7 @@ export class SessionTable {
       times.now,
       times.now,
       times.idleTimeoutMs,
+      times.expiresAt,
       entry.value
     )
     return changes === 0 ? undefined : sessionTimes(times, 1)
@@ -96,11 +110,11 @@ export class SessionTable {
   put(id: SessionId, entry: SessionEntry, ifMissing: 'insert' | 'refuse'): PutOutcome {
     const row = this.#find(id)
     const now = this.#now()
-    if (row && row[5] > now) {
-      return row[1] === 1 ? { outcome: 'stored', ...this.#write(row, entry, now) } : { outcome: 'ended' }
+    if (row && row.expiresAt > now) {
+      return row.isSession ? { outcome: 'stored', ...this.#write(row, entry, now) } : { outcome: 'ended' }
     }
     if (ifMissing === 'refuse') return { outcome: 'missing' }
-    if (row) this.#sql.remove.run(row[0], now)
+    if (row) this.#sql.remove.run(row.rowid, now)
     const times = this.insert(id, entry)
     if (!times) throw new BackendError('A session id came back inside the transaction that removed it.')
     return { outcome: 'stored', ...times }
@@ -110,7 +124,7 @@ export class SessionTable {
     const now = this.#now()
     const row = this.#findLive(id, now)
     if (!row) return { outcome: 'missing' }
-    if (row[7] !== expectedVersion) return { outcome: 'conflict' }
+    if (row.version !== expectedVersion) return { outcome: 'conflict' }
     return { outcome: 'stored', ...this.#write(row, entry, now) }
   }
 
@@ -118,13 +132,13 @@ export class SessionTable {
     const now = this.#now()
     const row = this.#findLive(id, now)
     if (!row) return undefined
-    const times = this.#extendedTimes(row, idleTimeoutMs, row[3], now)
-    if (times.expiresAt < row[8]) {
-      this.#sql.touchSooner.run(times.expiresAt, now, times.idleTimeoutMs, times.expiresAt, row[0])
+    const times = this.#extendedTimes(row, idleTimeoutMs, row.createdAt, now)
+    if (times.expiresAt < row.pruneAt) {
+      this.#sql.touchSooner.run(times.expiresAt, now, times.idleTimeoutMs, times.expiresAt, row.rowid)
     } else {
-      this.#sql.touch.run(times.expiresAt, now, times.idleTimeoutMs, row[0])
+      this.#sql.touch.run(times.expiresAt, now, times.idleTimeoutMs, row.rowid)
     }
-    return sessionTimes(times, row[7])
+    return sessionTimes(times, row.version)
   }
 
   rotate(id: SessionId, newId: SessionId, entry?: SessionEntry): StoredSession | undefined {
@@ -132,12 +146,13 @@ export class SessionTable {
     const row = this.#findLive(id, now)
     if (!row) return undefined
     if (this.#find(newId)) throw new BackendError('The new session id of a rotation is taken already.')
-    const value = entry ? entry.value : this.#valueOf(row[0])
-    const userId = entry ? entry.userId : row[2]
-    const createdAt = userId === row[2] ? row[3] : now
+    const value = entry ? entry.value : this.#valueOf(row.rowid)
+    const userId = entry ? entry.userId : row.userId
+    const createdAt = userId === row.userId ? row.createdAt : now
     const times = this.#extendedTimes(row, entry?.idleTimeoutMs, createdAt, now)
-    const version = entry ? row[7] + 1 : row[7]
-    const tombstoneExpires = now + this.#policy.tombstoneMs
+    const version = entry ? row.version + 1 : row.version
+    const { namespace, tombstoneMs } = this.#policy
+    const tombstone = now + tombstoneMs
     this.#database.exec('savepoint rotation')
     try {
       this.#sql.moveRow.run(
@@ -149,10 +164,10 @@ export class SessionTable {
         now,
         times.idleTimeoutMs,
         version,
-        Math.min(row[8], times.expiresAt),
-        row[0]
+        Math.min(row.pruneAt, times.expiresAt),
+        row.rowid
       )
-      this.#sql.insertTombstone.run(this.#policy.namespace, id, tombstoneExpires, now, createdAt, newId)
+      this.#sql.insertTombstone.run(namespace, id, tombstone, now, createdAt, tombstone, newId)
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('rollback to rotation; release rotation')
       throw error
@@ -163,12 +178,12 @@ export class SessionTable {
 
   end(id: SessionId): boolean {
     const now = this.#now()
-    const tombstoneExpires = now + this.#policy.tombstoneMs
+    const tombstone = now + this.#policy.tombstoneMs
     const { namespace } = this.#policy
     // The first leaves the index on `prune_at` alone, and finds nearly every row.
     return (
-      this.#sql.end.run(tombstoneExpires, now, namespace, id).changes === 1 ||
-      this.#sql.endSooner.run(tombstoneExpires, now, namespace, id).changes === 1
+      this.#sql.end.run(tombstone, now, namespace, id, now, tombstone).changes === 1 ||
+      this.#sql.endSooner.run(tombstone, now, tombstone, namespace, id, now).changes === 1
     )
   }
 
@@ -177,10 +192,11 @@ export class SessionTable {
     let present: string = id
     for (let hops = 0; hops < MAX_SUCCESSORS; hops++) {
       const row = this.#find(present)
-      if (!row || row[5] <= now) return false
-      if (row[1] === 1) return (userId === undefined || userId === row[2]) && this.end(present as SessionId) // a key of this table
-      if (row[9] === null) return false
-      present = row[9]
+      if (!row || row.expiresAt <= now) return false
+      if (row.isSession)
+        return (userId === undefined || userId === row.userId) && this.end(present as SessionId) // a key of this table
+      if (row.successor === null) return false
+      present = row.successor
     }
     throw new BackendError(
       `A session was rotated more than ${MAX_SUCCESSORS} times and could not be revoked by its old id.`
@@ -190,7 +206,17 @@ export class SessionTable {
   endByUser(userId: string, except: SessionId | undefined): number {
     const now = this.#now()
     const { namespace, tombstoneMs } = this.#policy
-    return Number(this.#sql.endByUser.run(now + tombstoneMs, now, namespace, userId, except ?? '').changes)
+    const tombstone = now + tombstoneMs
+    const { changes } = this.#sql.endByUser.run(
+      tombstone,
+      now,
+      tombstone,
+      namespace,
+      userId,
+      now,
+      except ?? ''
+    )
+    return Number(changes)
   }
 
   /** 0 in an empty table. */
@@ -204,7 +230,8 @@ export class SessionTable {
     if (upTo === undefined) return { matched: 0, next: undefined }
     const now = this.#now()
     const { namespace, tombstoneMs } = this.#policy
-    const { changes } = this.#sql.endRange.run(now + tombstoneMs, now, after, upTo, namespace)
+    const tombstone = now + tombstoneMs
+    const { changes } = this.#sql.endRange.run(tombstone, now, tombstone, after, upTo, namespace, now)
     return { matched: Number(changes), next: upTo }
   }
 
@@ -277,12 +304,25 @@ export class SessionTable {
   }
 
   #find(id: string): FoundRow | undefined {
-    return one<FoundRow>(this.#sql.find, this.#policy.namespace, id)
+    const row = one<FoundColumns>(this.#sql.find, this.#policy.namespace, id)
+    if (row === undefined) return undefined
+    const [rowid, isSession, userId, createdAt, expiresAt, idleTimeoutMs, version, pruneAt, successor] = row
+    return {
+      rowid,
+      isSession: isSession === 1,
+      userId,
+      createdAt,
+      expiresAt,
+      idleTimeoutMs,
+      version,
+      pruneAt,
+      successor
+    }
   }
 
   #findLive(id: SessionId, now: number): FoundRow | undefined {
     const row = this.#find(id)
-    return row && row[1] === 1 && row[5] > now ? row : undefined
+    return row?.isSession && row.expiresAt > now ? row : undefined
   }
 
   /** The last of the next rows after a rowid, of any namespace; undefined: there are none. */
@@ -298,14 +338,14 @@ export class SessionTable {
 
   /** Replaces the data of a live row. */
   #write(row: FoundRow, entry: SessionEntry, now: number): SessionTimes {
-    const createdAt = entry.userId === row[2] ? row[3] : now
+    const createdAt = entry.userId === row.userId ? row.createdAt : now
     const times = this.#extendedTimes(row, entry.idleTimeoutMs, createdAt, now)
-    const version = row[7] + 1
+    const version = row.version + 1
     const { expiresAt, idleTimeoutMs } = times
-    if (entry.userId === row[2] && expiresAt >= row[8]) {
-      this.#sql.write.run(entry.value, expiresAt, now, idleTimeoutMs, version, row[0])
+    if (entry.userId === row.userId && expiresAt >= row.pruneAt) {
+      this.#sql.write.run(entry.value, expiresAt, now, idleTimeoutMs, version, row.rowid)
     } else {
-      const pruneAt = Math.min(row[8], expiresAt)
+      const pruneAt = Math.min(row.pruneAt, expiresAt)
       this.#sql.writeIndexed.run(
         entry.value,
         expiresAt,
@@ -315,7 +355,7 @@ export class SessionTable {
         entry.userId,
         createdAt,
         pruneAt,
-        row[0]
+        row.rowid
       )
     }
     return sessionTimes(times, version)
@@ -328,7 +368,7 @@ export class SessionTable {
   }
 
   #extendedTimes(row: FoundRow, idle: number | null | undefined, createdAt: number, now: number): RowTimes {
-    const idleTimeoutMs = idle === undefined ? row[6] : wholeMs(idle)
+    const idleTimeoutMs = idle === undefined ? row.idleTimeoutMs : wholeMs(idle)
     return { now, createdAt, idleTimeoutMs, expiresAt: this.#expiry(now, createdAt, idleTimeoutMs) }
   }
 

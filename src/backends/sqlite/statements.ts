@@ -5,11 +5,12 @@ const STORED = 'key, value, user_id, created_at, last_active_at, expires, idle_t
 
 /** What an end leaves of a row: the mark that nothing may bring it back, and nothing of what it held. */
 const TO_TOMBSTONE =
-  'value = null, user_id = null, idle_timeout = null, successor = null, expires = ?1, last_active_at = ?2'
+  'value = null, user_id = null, idle_timeout = null, successor = null, expires = ?, last_active_at = ?'
 
 /**
  * Every statement on the table of sessions. Those that run for each request name no indexed column in `set`, since SQLite
- * rewrites the index entries of every column that is named, changed or not.
+ * rewrites the index entries of every column that is named, changed or not. Parameters are plain question marks: Node 22
+ * takes numbered ones (?1) for names, and binds no list to them.
  */
 function sqlFor(table: string) {
   const t = `"${table}"`
@@ -17,8 +18,7 @@ function sqlFor(table: string) {
     read: `select ${STORED} from ${t} where namespace = ? and key = ?`,
 
     find: `
-      select rowid, value is not null, user_id, created_at, last_active_at, expires, idle_timeout, version, prune_at,
-        successor
+      select rowid, value is not null, user_id, created_at, expires, idle_timeout, version, prune_at, successor
       from ${t} where namespace = ? and key = ?`,
 
     value: `select value from ${t} where rowid = ?`,
@@ -26,7 +26,7 @@ function sqlFor(table: string) {
     insert: `
       insert into ${t}
         (namespace, key, user_id, expires, last_active_at, created_at, idle_timeout, version, prune_at, value)
-      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?4, ?8)
+      values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
       on conflict (namespace, key) do nothing`,
 
     write: `
@@ -52,27 +52,27 @@ function sqlFor(table: string) {
 
     insertTombstone: `
       insert into ${t} (namespace, key, expires, last_active_at, created_at, version, prune_at, successor)
-      values (?1, ?2, ?3, ?4, ?5, 0, ?3, ?6)`,
+      values (?, ?, ?, ?, ?, 0, ?, ?)`,
 
     end: `
       update ${t} set ${TO_TOMBSTONE}
-      where namespace = ?3 and key = ?4 and value is not null and expires > ?2 and prune_at <= ?1`,
+      where namespace = ? and key = ? and value is not null and expires > ? and prune_at <= ?`,
 
     endSooner: `
-      update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?1)
-      where namespace = ?3 and key = ?4 and value is not null and expires > ?2`,
+      update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?)
+      where namespace = ? and key = ? and value is not null and expires > ?`,
 
     endByUser: `
-      update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?1)
-      where namespace = ?3 and user_id = ?4 and value is not null and expires > ?2 and key <> ?5`,
+      update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?)
+      where namespace = ? and user_id = ? and value is not null and expires > ? and key <> ?`,
 
     lastRowid: `select max(rowid) from ${t}`,
 
     rangeEnd: `select max(rowid) from (select rowid from ${t} where rowid > ? order by rowid limit ?)`,
 
     endRange: `
-      update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?1)
-      where rowid > ?3 and rowid <= ?4 and namespace = ?5 and value is not null and expires > ?2`,
+      update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?)
+      where rowid > ? and rowid <= ? and namespace = ? and value is not null and expires > ?`,
 
     countRange: `
       select count(*) from ${t}

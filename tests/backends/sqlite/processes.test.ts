@@ -44,6 +44,7 @@ test('a lock that another process keeps for too long is an error, and the event 
   let heartbeats = 0
   const heart = setInterval(() => heartbeats++, 10)
   const write = store.put(idOf('a'), entryOf({ n: 2 }), 'insert')
+  const prune = store.prune().catch((error: unknown) => error)
   const read = store.read(idOf('b'))
   await expect(write).rejects.toMatchObject({
     code: 'SESSION_BACKEND_UNAVAILABLE',
@@ -52,6 +53,7 @@ test('a lock that another process keeps for too long is an error, and the event 
   })
   clearInterval(heart)
   expect(heartbeats).toBeGreaterThan(3)
+  expect(await prune).toMatchObject({ code: 'SESSION_BACKEND_UNAVAILABLE' })
   // A write-ahead log lets readers pass.
   expect(await read).toBeUndefined()
   expect((await store.read(idOf('a')))?.value).toBe('{"n":1}')
