@@ -27,7 +27,7 @@ export class KeyOrder<T extends Turn> {
       if (queue === undefined) {
         this.#queues.set(key, [turn])
       } else {
-        if (turn.access === 'write' || admitted(queue) < queue.length) turn.waitingFor++
+        if (turn.access === 'write' || queue.some(({ access }) => access === 'write')) turn.waitingFor++
         queue.push(turn)
       }
     }

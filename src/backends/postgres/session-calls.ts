@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { BackendUnavailableError } from '../../core/errors.ts'
 import type { SessionId } from '../../core/session.ts'
 import type {
@@ -47,6 +48,7 @@ export type SessionCalls = ReturnType<typeof sessionCalls>
 
 /** How often revoke follows a session that is rotated away under its hands before it gives up. */
 const MAX_PURSUITS = 100
+const PURSUIT_DELAY_MS = 5
 
 export function policyParameters(policy: StoragePolicy) {
   return {
@@ -189,18 +191,18 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
     }),
 
     revoke: oneAtATime<RevokeCall, boolean>(async ({ id, userId }) => {
-      const doing = 'revoking a session'
-      let present: string = id
+      let from: string = id
       for (let pursuit = 0; pursuit < MAX_PURSUITS; pursuit++) {
-        const ended = await pool.query(statements.endIfOwnedBy, { ...fixed, id: present, userId }, doing)
-        if (ended.length > 0) return true
-        const [next] = await pool.query<{ id: string }>(
-          statements.presentId,
-          { ...fixed, id: present },
-          doing
+        const [row] = await pool.query<{ present: string | null; isEnded: boolean }>(
+          statements.revoke,
+          { ...fixed, id: from, userId },
+          'revoking a session'
         )
-        if (next === undefined) return false
-        present = next.id
+        if (row === undefined || row.present === null) return false
+        if (row.isEnded) return true
+        from = row.present
+        // At another moment of the next rotation, not in step with it.
+        await delay(Math.random() * PURSUIT_DELAY_MS)
       }
       throw new BackendUnavailableError(
         `Revoking session ${id}: it is being rotated faster than it can be followed.`

@@ -225,21 +225,31 @@ export function sessionStatements(table: string) {
       }
     },
 
-    endIfOwnedBy: statement(`
-      update ${table} s set ${SET_ENDED}
-      where s.namespace = :namespace and s.key = :id and ${IS_LIVE} and (:userId is null or s.user_id = :userId)
-      returning s.key as id`),
-
-    /** The last of the ids that a session has had since this one, along the tombstones that rotation left. */
-    presentId: statement(`
+    /**
+     * Ends what a session has become since it had this id, along the tombstones that rotation left. If it was live in the
+     * statement's snapshot and yet not ended, it has been rotated once more at this moment.
+     */
+    revoke: statement(`
       with recursive chain (key, length) as (
-        select s.successor, 1 from ${table} s
-        where s.namespace = :namespace and s.key = :id and ${IS_TOMBSTONE}
+        select :id collate "C", 0
         union all
-        select s.successor, chain.length + 1 from chain join ${table} s on s.namespace = :namespace and s.key = chain.key
-        where s.successor is not null and ${IS_TOMBSTONE} and chain.length < 1000
+        select (
+          select s.successor from ${table} s
+          where s.namespace = :namespace and s.key = chain.key and ${IS_TOMBSTONE}
+        ), chain.length + 1
+        from chain where chain.key is not null and chain.length < 10000
+      ), present as materialized (
+        select s.key from ${table} s
+        where s.namespace = :namespace
+          and s.key = (select chain.key from chain where chain.key is not null order by chain.length desc limit 1)
+          and ${IS_LIVE} and (:userId is null or s.user_id = :userId)
+      ), ended as (
+        update ${table} s set ${SET_ENDED}
+        where s.namespace = :namespace and s.key = (select present.key from present) and ${IS_LIVE}
+          and (:userId is null or s.user_id = :userId)
+        returning 1
       )
-      select key as id from chain where key is not null order by length desc limit 1`),
+      select (select key from present) as present, exists (select from ended) as "isEnded"`),
 
     /**
      * One direct update, not one of keys looked up before: a row that is being rotated is waited for, and found under

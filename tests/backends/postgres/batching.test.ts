@@ -123,6 +123,18 @@ test('calls with a key in common are sent one after the other, in the order of t
   await answers
 })
 
+test('a reader waits for the one writer before it', async () => {
+  const batcher = newBatcher()
+  const reads = gatedKind('read')
+  const writes = gatedKind('write')
+  const answers = Promise.all([submit(batcher, writes.kind, 'w', 'k'), submit(batcher, reads.kind, 'r', 'k')])
+  expect([writes.batches, reads.batches]).toEqual([[['w']], []])
+  await writes.release()
+  expect(reads.batches).toEqual([['r']])
+  await reads.release()
+  await answers
+})
+
 test('a call on two keys waits for both, and holds up both', async () => {
   const batcher = newBatcher({ writeLanes: 4 })
   const store = gatedKind()
