@@ -20,5 +20,6 @@ export {
   SessionError
 } from './core/errors.ts'
 export type { Session, SessionId, SessionInfo, SessionToken } from './core/session.ts'
+export { sessionIdOf } from './core/token.ts'
 export type { Change, PutOptions, TouchOptions } from './default-session-service.ts'
 export { DefaultSessionService } from './default-session-service.ts'

@@ -67,8 +67,9 @@ describe('the code in the README', () => {
       const { cookie: laptop } = await request('POST', '/sign-in', '')
       expect(phone).toMatch(/^bodhiapp_session_id=/)
       const { body: devices } = await request('GET', '/account', phone)
-      expect(devices).toHaveLength(2)
-      expect(await request('POST', `/account/sign-out/${devices[0].id}`, phone)).toMatchObject({ body: true })
+      const listed = devices as Array<{ id: string }>
+      expect(listed).toHaveLength(2)
+      expect(await request('POST', `/account/sign-out/${listed[0]?.id}`, phone)).toMatchObject({ body: true })
       const stillIn = await Promise.all([phone, laptop].map((cookie) => request('POST', '/sign-in', cookie)))
       expect(stillIn).toHaveLength(2)
       const { body: ended } = await request('POST', '/account/sign-out-everywhere', stillIn[0]?.cookie ?? '')
