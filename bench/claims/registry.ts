@@ -1,5 +1,7 @@
 import type { Claim } from '../harness/claim.ts'
+import { growth } from './growth.ts'
 import { postgresThroughput } from './postgres-throughput.ts'
+import { prune } from './prune.ts'
 import { sqliteDurability } from './sqlite-durability.ts'
 import { sqliteThroughput } from './sqlite-throughput.ts'
 import { touchCost } from './touch-cost.ts'
@@ -9,5 +11,7 @@ export const CLAIMS: ReadonlyArray<Claim & { readonly isQuick: boolean }> = [
   { ...postgresThroughput, isQuick: true },
   { ...sqliteThroughput, isQuick: true },
   { ...sqliteDurability, isQuick: true },
-  { ...touchCost, isQuick: false }
+  { ...touchCost, isQuick: false },
+  { ...prune, isQuick: false },
+  { ...growth, isQuick: false }
 ]
