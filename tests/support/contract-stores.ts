@@ -47,13 +47,24 @@ export async function createPostgresStores(): Promise<{
     async createStore() {
       const table = `store_${++count}`
       return storeOn(database.url, table, {
-        query: async (sql, parameters) => (await pool.query(sql, parameters)).rows,
+        query: (sql, parameters) => queryAgainstTraffic(pool, sql, parameters),
         close: async () => {}
       })
     },
     async drop() {
       await pool.end()
       await database.drop()
+    }
+  }
+}
+
+/** A statement on the whole table locks its rows in any order, so it may lose a deadlock against a store's batch. */
+async function queryAgainstTraffic(pool: pg.Pool, sql: string, parameters: Array<string | number>) {
+  for (;;) {
+    try {
+      return (await pool.query(sql, parameters)).rows
+    } catch (error) {
+      if (!(error instanceof pg.DatabaseError) || error.code !== '40P01') throw error
     }
   }
 }
