@@ -42,7 +42,7 @@ passport.deserializeUser<string>((id, done) => done(null, { id }))
 app.use(passport.session())
 
 app.get('/', (req, res) => {
-  res.send(page(req.user && Reflect.get(req.user, 'id'), 0))
+  res.send(page(req.user && Reflect.get(req.user, 'id'), 0, ''))
 })
 app.post('/sign-in', passport.authenticate('oauth2'))
 // At the callback Passport regenerates the session, so a token from before the sign-in is worth nothing after it.

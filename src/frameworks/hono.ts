@@ -44,7 +44,7 @@ export function honoSession<T extends object = Record<string, unknown>>(
       cookies = hasFailed ? session.takeCookies() : await web.commit(session)
     } catch (error) {
       // The answer that the handler made must not leave: Hono would merge its headers into the error's.
-      await c.res.body?.cancel()
+      await c.res.body?.cancel().catch(() => {}) // it goes nowhere, so nothing that it says matters
       c.res = undefined
       c.finalized = false
       send(session.takeCookies())

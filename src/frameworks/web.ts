@@ -100,7 +100,7 @@ export function createWebSessions<T extends object = Record<string, unknown>>(
         try {
           return withCookies(response, await webSessions.commit(session))
         } catch (error) {
-          await response.body?.cancel()
+          await response.body?.cancel().catch(() => {}) // it goes nowhere, so nothing that it says matters
           return withCookies(failureOf(error, report), session.takeCookies())
         }
       }

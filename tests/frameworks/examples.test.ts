@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import WebSocket from 'ws'
+import { launchBrowser } from '../demo/browser.ts'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 const packageSource = new URL('../support/package-source.ts', import.meta.url).href
@@ -145,6 +146,25 @@ test('examples/express-passport.ts signs in at another site and comes back with 
   old.cookie = before
   expect(await old.open()).not.toContain('Signed in')
   expect(await visitor.post('/sign-out')).not.toContain('Signed in')
+})
+
+test('examples/express-passport.ts works in a browser, which tells the two sites apart', async () => {
+  await using provider = await Program.start('identity-provider')
+  const site = provider.origin.replace('127.0.0.1', 'localhost')
+  await using program = await Program.start('express-passport', { PROVIDER: site })
+  const browser = await launchBrowser()
+  try {
+    const page = await browser.newPage()
+    await page.goto(program.origin)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('button', { name: 'Allow' }).click()
+    await page.getByText('Signed in as ada.').waitFor()
+    const [cookie, ...others] = await page.context().cookies(program.origin)
+    expect(others).toEqual([])
+    expect(cookie).toMatchObject({ name: 'bodhiapp_session_id', httpOnly: true, sameSite: 'Lax' })
+  } finally {
+    await browser.close()
+  }
 })
 
 test('every example has less than 60 lines', async () => {
