@@ -28,20 +28,11 @@ import type {
 } from '../backend.ts'
 import { type KeyvView, keyvView } from '../keyv-view.ts'
 import { Deadline } from './deadline.ts'
-import {
-  type EntryKeys,
-  endedText,
-  entryKeys,
-  movedText,
-  parseEnded,
-  parseSession,
-  type Row,
-  rowText,
-  type SessionSlot
-} from './entries.ts'
+import { type EntryKeys, entryKeys, parseEnded, parseSession, type SessionSlot } from './entries.ts'
 import { EntryStore, type EntryText } from './entry-store.ts'
 import { afterTurns, inTurn } from './keyed-turns.ts'
-import { UserIndex } from './user-index.ts'
+import { SessionEntries, type Sight } from './session-entries.ts'
+import type { UserIndex } from './user-index.ts'
 
 /** How many sessions are looked at together where all of them are. */
 const PAGE_SIZE = 100
@@ -52,13 +43,6 @@ export interface KeyvStorageOptions {
   /** Milliseconds to wait for the store's answer, then BackendUnavailableError. @default 5_000 */
   readonly timeoutMs?: number
 }
-
-/** What an id has at the moment. */
-type Sight = { readonly now: number } & (
-  | { readonly state: 'live' | 'expired'; readonly row: Row }
-  | { readonly state: 'ended'; readonly movedTo?: SessionId }
-  | { readonly state: 'missing' | 'unreadable' }
-)
 
 /**
  * Sessions over any Keyv, whatever its storage adapter: a session, its tombstone and the list of a user's sessions are
@@ -79,9 +63,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
   readonly #deadline: Deadline
   readonly #now: () => number
   readonly #view: KeyvView
-  #configured:
-    | { readonly policy: StoragePolicy; readonly keys: EntryKeys; readonly users: UserIndex }
-    | undefined
+  #configured: { readonly policy: StoragePolicy; readonly one: SessionEntries } | undefined
   #closed = false
 
   /** @param keyv Its store is taken as it is now, with the Keyv's namespace, serialiser, compression and encryption. */
@@ -105,10 +87,8 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
   configure(policy: StoragePolicy): void {
     if (this.#configured)
       throw new ConfigurationError('This session storage belongs to another service already.')
-    const keys = entryKeys(policy.namespace)
-    const isLive = async (id: SessionId) => (await this.#look(id)).state === 'live'
-    const users = new UserIndex(this.#entries, keys, policy.absoluteTimeoutMs, this.#now, isLive)
-    this.#configured = { policy, keys, users }
+    const one = new SessionEntries(policy, entryKeys(policy.namespace), this.#entries, this.#now)
+    this.#configured = { policy, one }
   }
 
   ready(): Promise<void> {
@@ -128,7 +108,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
   read(id: SessionId): Promise<StoredSession | undefined> {
     return this.#limit(() =>
       afterTurns(id, async () => {
-        const sight = await this.#look(id)
+        const sight = await this.#one.look(id)
         if (sight.state === 'unreadable') throw unreadable(id)
         return sight.state === 'live' ? { ...sight.row, id, now: sight.now } : undefined
       })
@@ -137,14 +117,16 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
 
   insert(id: SessionId, entry: SessionEntry): Promise<SessionTimes | undefined> {
     return this.#inTurn(id, async () => {
-      const { state, now } = await this.#look(id)
-      return state === 'missing' ? this.#write(id, this.#changed(undefined, entry, now), now) : undefined
+      const { state, now } = await this.#one.look(id)
+      return state === 'missing'
+        ? this.#one.write(id, this.#one.changed(undefined, entry, now), now)
+        : undefined
     })
   }
 
   put(id: SessionId, entry: SessionEntry, ifMissing: 'insert' | 'refuse'): Promise<PutOutcome> {
     return this.#inTurn(id, async () => {
-      const sight = await this.#look(id)
+      const sight = await this.#one.look(id)
       if (sight.state === 'unreadable') throw unreadable(id)
       if (sight.state === 'ended') return { outcome: 'ended' }
       if (sight.state !== 'live' && ifMissing === 'refuse') return { outcome: 'missing' }
@@ -155,7 +137,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
 
   replace(id: SessionId, entry: SessionEntry, expectedVersion: number): Promise<ReplaceOutcome> {
     return this.#inTurn(id, async () => {
-      const sight = await this.#look(id)
+      const sight = await this.#one.look(id)
       if (sight.state === 'unreadable') throw unreadable(id)
       if (sight.state !== 'live') return { outcome: 'missing' }
       if (sight.row.version !== expectedVersion) return { outcome: 'conflict' }
@@ -166,31 +148,30 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
 
   touch(id: SessionId, idleTimeoutMs?: number | null): Promise<SessionTimes | undefined> {
     return this.#inTurn(id, async () => {
-      const sight = await this.#look(id)
+      const sight = await this.#one.look(id)
       if (sight.state === 'unreadable') throw unreadable(id)
       if (sight.state !== 'live') return undefined
-      return this.#write(id, this.#extended(sight.row, sight.now, idleTimeoutMs), sight.now)
+      return this.#one.write(id, this.#one.extended(sight.row, sight.now, idleTimeoutMs), sight.now)
     })
   }
 
   rotate(id: SessionId, newId: SessionId, entry?: SessionEntry): Promise<StoredSession | undefined> {
     return this.#inTurn(id, async () => {
-      const sight = await this.#look(id)
+      const sight = await this.#one.look(id)
       if (sight.state === 'unreadable') throw unreadable(id)
       if (sight.state !== 'live') return undefined
       const { row: old, now } = sight
-      if ((await this.#look(newId)).state !== 'missing')
+      if ((await this.#one.look(newId)).state !== 'missing')
         throw new BackendError(`The session id ${newId} is taken.`)
-      const row = entry ? this.#changed(old, entry, now) : this.#extended(old, now)
-      const times = await this.#write(newId, row, now)
+      const row = entry ? this.#one.changed(old, entry, now) : this.#one.extended(old, now)
+      const times = await this.#one.write(newId, row, now)
       // From here on whoever finds the old id finds the new one through it; what ended the old one before that is seen now.
-      const until = now + this.#policy.tombstoneMs
-      await this.#entries.set(this.#keys.sessions + id, movedText(newId, until), this.#policy.tombstoneMs)
-      if (times === undefined || (await this.#endedUntil(id)) > now) {
-        await this.#discard(newId, row.userId)
+      await this.#one.leaveWayTo(newId, id, now)
+      if (times === undefined || (await this.#one.endedUntil(id)) > now) {
+        await this.#one.discard(newId, row.userId)
         return undefined
       }
-      await this.#entries.set(this.#keys.ended + id, endedText(until), this.#policy.tombstoneMs)
+      await this.#one.leaveTombstone(id, now)
       if (old.userId !== null) await this.#users.remove(old.userId, id)
       return { ...row, id: newId, now }
     })
@@ -198,7 +179,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
 
   end(id: SessionId): Promise<boolean> {
     return this.#inTurn(id, async () => {
-      const sight = await this.#look(id)
+      const sight = await this.#one.look(id)
       if (sight.state !== 'live' && sight.state !== 'unreadable') return false
       await this.#end(id, sight)
       return true
@@ -234,7 +215,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     const members = await this.#limit(() => this.#users.members(userId))
     const rows = await Promise.all(
       [...members].map(async ([id, createdAt]) => {
-        const sight = await this.#limit(() => afterTurns(id, () => this.#look(id)))
+        const sight = await this.#limit(() => afterTurns(id, () => this.#one.look(id)))
         if (sight.state === 'unreadable') return this.#placeholder(id, userId, createdAt, sight.now)
         if (sight.state !== 'live' || sight.row.userId !== userId) return undefined
         return { ...sight.row, id, now: sight.now }
@@ -259,7 +240,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
 
   async *scan(): AsyncGenerator<StoredSession, void, undefined> {
     for await (const page of this.#pages()) {
-      const untils = await Promise.all(page.map(([id]) => this.#limit(() => this.#endedUntil(id))))
+      const untils = await Promise.all(page.map(([id]) => this.#limit(() => this.#one.endedUntil(id))))
       for (const [index, [id, slot]] of page.entries()) {
         const now = this.#now()
         if ((untils[index] ?? 0) > now || slot.kind === 'moved') continue
@@ -320,11 +301,14 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
   get #policy(): StoragePolicy {
     return this.#requireConfigured().policy
   }
+  get #one(): SessionEntries {
+    return this.#requireConfigured().one
+  }
   get #keys(): EntryKeys {
-    return this.#requireConfigured().keys
+    return this.#one.keys
   }
   get #users(): UserIndex {
-    return this.#requireConfigured().users
+    return this.#one.users
   }
 
   #requireConfigured() {
@@ -348,71 +332,20 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     )
   }
 
-  async #look(id: SessionId): Promise<Sight> {
-    const [text, endedUntil] = await Promise.all([
-      this.#entries.get(this.#keys.sessions + id),
-      this.#endedUntil(id)
-    ])
-    const now = this.#now()
-    const slot = text === undefined ? undefined : parseSession(text)
-    if (slot?.kind === 'moved' && slot.until > now) return { now, state: 'ended', movedTo: slot.to }
-    if (endedUntil > now) return { now, state: 'ended' }
-    if (slot === undefined || slot.kind === 'moved') return { now, state: 'missing' }
-    if (slot.kind === 'unreadable') return { now, state: 'unreadable' }
-    return { now, state: slot.row.expiresAt > now ? 'live' : 'expired', row: slot.row }
-  }
-
-  async #endedUntil(id: SessionId): Promise<number> {
-    const text = await this.#entries.get(this.#keys.ended + id)
-    return text === undefined ? 0 : parseEnded(text)
-  }
-
-  #changed(old: Row | undefined, entry: SessionEntry, now: number): Row {
-    const { idleTimeoutMs = old?.idleTimeoutMs ?? null } = entry
-    const { value, userId } = entry
-    const createdAt = old && old.userId === userId ? old.createdAt : now
-    const version = old ? old.version + 1 : 1
-    return this.#extended({ userId, createdAt, idleTimeoutMs, version, value }, now)
-  }
-
-  #extended(row: Omit<Row, 'lastActiveAt' | 'expiresAt'>, now: number, own = row.idleTimeoutMs): Row {
-    const { userId, createdAt, version, value } = row
-    const deadline = createdAt + this.#policy.absoluteTimeoutMs
-    const expiresAt = Math.min(now + (own ?? this.#policy.idleTimeoutMs), deadline)
-    return { userId, createdAt, lastActiveAt: now, expiresAt, idleTimeoutMs: own, version, value }
-  }
-
   async #replace(id: SessionId, sight: Sight, entry: SessionEntry): Promise<SessionTimes | undefined> {
     const old = 'row' in sight ? sight.row : undefined
-    const row = this.#changed(sight.state === 'live' ? old : undefined, entry, sight.now)
-    const times = await this.#write(id, row, sight.now)
+    const row = this.#one.changed(sight.state === 'live' ? old : undefined, entry, sight.now)
+    const times = await this.#one.write(id, row, sight.now)
     if (old && old.userId !== null && old.userId !== row.userId) await this.#users.remove(old.userId, id)
     return times
   }
 
-  /**
-   * Stores the row, index first. Another process may have ended the session meanwhile: it leaves its tombstone, then removes
-   * the row; this stores the row, then looks for a tombstone. Whichever comes second sees the other. undefined: ended.
-   */
-  async #write(id: SessionId, row: Row, now: number): Promise<SessionTimes | undefined> {
-    if (row.userId !== null) await this.#users.add(row.userId, id, row.createdAt)
-    await this.#entries.set(this.#keys.sessions + id, rowText(row), row.expiresAt - now)
-    if ((await this.#endedUntil(id)) > now) {
-      await this.#discard(id, row.userId)
-      return undefined
-    }
-    const { createdAt, lastActiveAt, expiresAt, idleTimeoutMs, version } = row
-    return { createdAt, lastActiveAt, expiresAt, idleTimeoutMs, version, now }
-  }
-
   async #end(id: SessionId, sight: Sight): Promise<void> {
-    const { tombstoneMs } = this.#policy
-    await this.#entries.set(this.#keys.ended + id, endedText(sight.now + tombstoneMs), tombstoneMs)
+    await this.#one.leaveTombstone(id, sight.now)
     // Another process may have been rotating it; it will not see the tombstone if it had got this far.
-    const text = await this.#entries.get(this.#keys.sessions + id)
-    const slot = text === undefined ? undefined : parseSession(text)
-    if (slot?.kind === 'moved') await this.#endFollowing(slot.to, {})
-    else await this.#discard(id, 'row' in sight ? sight.row.userId : null)
+    const movedTo = await this.#one.movedTo(id)
+    if (movedTo) await this.#endFollowing(movedTo, {})
+    else await this.#one.discard(id, 'row' in sight ? sight.row.userId : null)
   }
 
   /** Ends the session, or what it was rotated into. An unreadable one is whose the index says it is. */
@@ -423,7 +356,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     let current = id
     while (current !== only.except) {
       const next = await this.#inTurn(current, async () => {
-        const sight = await this.#look(current)
+        const sight = await this.#one.look(current)
         if (sight.state === 'ended') return sight.movedTo
         if (sight.state === 'missing' || sight.state === 'expired') return undefined
         if (only.userId !== undefined) {
@@ -443,11 +376,6 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     return false
   }
 
-  async #discard(id: SessionId, userId: string | null): Promise<void> {
-    await this.#entries.delete(this.#keys.sessions + id)
-    if (userId !== null) await this.#users.remove(userId, id)
-  }
-
   /** True if an expired session was removed. What is listed is a moment old, so each is looked at again in its turn. */
   async #pruneEntry(key: string, text: EntryText): Promise<boolean> {
     const { sessions, ended, users } = this.#keys
@@ -465,19 +393,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
         ? slot.row.expiresAt <= now
         : slot.kind === 'moved' && slot.until <= now
       : parseEnded(text) <= now
-    return isOver && this.#inTurn(id, () => this.#pruneId(id, key))
-  }
-
-  async #pruneId(id: SessionId, key: string): Promise<boolean> {
-    const sight = await this.#look(id)
-    if (sight.state === 'expired') {
-      await this.#discard(id, sight.row.userId)
-      return true
-    }
-    // A tombstone that is over beside a session that is live again under the same token: remove the tombstone alone.
-    const isOver = sight.state === 'missing' || (sight.state === 'live' && key.startsWith(this.#keys.ended))
-    if (isOver) await this.#entries.delete(key)
-    return false
+    return isOver && this.#inTurn(id, () => this.#one.prune(id, key))
   }
 
   async *#list(prefix: string): AsyncGenerator<[key: string, text: EntryText], void, undefined> {
