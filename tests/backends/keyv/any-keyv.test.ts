@@ -1,9 +1,10 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { KeyvSqlite } from '@keyv/sqlite'
-import { Keyv, KeyvMemoryAdapter } from 'keyv'
+import { Keyv } from 'keyv'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { KeyvSessionStorage } from '../../../src/backends/keyv/adapter.ts'
 import { ConfigurationError, DataError, DefaultSessionService } from '../../../src/index.ts'
-import { createTestSessions } from '../../../src/testing/index.ts'
+import { createTestSessions, FakeClock } from '../../../src/testing/index.ts'
 import { startRedis, type TestRedis } from '../../support/redis.ts'
 
 function onMap(map: Map<string, unknown> = new Map()): DefaultSessionService {
@@ -138,13 +139,22 @@ describe('a service over a plain Keyv', () => {
 
   test('a user with many expired sessions does not carry their ids for ever', async () => {
     const map = new Map<string, unknown>()
-    const adapter = new KeyvMemoryAdapter(map)
-    await using sessions = new DefaultSessionService(new Keyv({ store: adapter }), { pruneIntervalMs: 0 })
-    for (let n = 0; n < 70; n++) {
-      await sessions.put(`token-${n}`, { user_id: 'ada' }, { ifMissing: 'insert', idleTimeoutMs: 1 })
+    const clock = new FakeClock()
+    const store = new KeyvSessionStorage(new Keyv(map), { now: () => clock.now() })
+    await using sessions = new DefaultSessionService(new Keyv({ store, serialization: false }), {
+      pruneIntervalMs: 0
+    })
+    const idsInIndex = () =>
+      JSON.stringify([...map].filter(([key]) => key.startsWith('user/'))).match(/[\w-]{43}\\/g)
+    for (let n = 0; n < 64; n++) {
+      await sessions.put(`token-${n}`, { user_id: 'ada' }, { ifMissing: 'insert', idleTimeoutMs: 60_000 })
     }
-    expect(await sessions.countSessionsForUser('ada')).toBeLessThanOrEqual(1)
-    expect(await sessions.pruneExpired()).toBeGreaterThanOrEqual(69)
+    expect(idsInIndex()).toHaveLength(64)
+    clock.advance(600_000)
+    const { id } = await sessions.create({ user_id: 'ada' })
+    expect(idsInIndex()).toHaveLength(1)
+    expect(await sessions.getSessionIdsForUser('ada')).toEqual([id])
+    expect(await sessions.pruneExpired()).toBe(64)
   })
 
   test('what is no Keyv is refused by name', () => {
