@@ -1,4 +1,6 @@
 import type { Claim } from '../harness/claim.ts'
+import { entries } from './entries.ts'
+import { frameworks } from './frameworks.ts'
 import { growth } from './growth.ts'
 import { postgresThroughput } from './postgres-throughput.ts'
 import { prune } from './prune.ts'
@@ -13,5 +15,7 @@ export const CLAIMS: ReadonlyArray<Claim & { readonly isQuick: boolean }> = [
   { ...sqliteDurability, isQuick: true },
   { ...touchCost, isQuick: false },
   { ...prune, isQuick: false },
-  { ...growth, isQuick: false }
+  { ...growth, isQuick: false },
+  { ...frameworks, isQuick: false },
+  { ...entries, isQuick: false }
 ]
