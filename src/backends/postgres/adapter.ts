@@ -38,7 +38,8 @@ const PAGE_ROWS = 1_000
 const MAX_DEADLOCK_RETRIES = 5
 
 /*
- * Tuned with the bench: more lanes make smaller batches, which cost the server more than they gain by overlapping.
+ * Measured with 1, 2 and 3 lanes of each access at 32 and 256 callers: no difference beyond the noise. Two let one batch go
+ * out while the answer to another is read.
  */
 const READ_LANES = 2
 const WRITE_LANES = 2
