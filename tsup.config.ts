@@ -39,6 +39,15 @@ export default defineConfig({
   // better-sqlite3 (docs/design.md, "Dependencies").
   noExternal: [/^@keyv\//],
   esbuildPlugins: [leaveOutUnusedDrivers],
+  // CommonJS has no import.meta.url. (tsup's own shim makes a wrong URL of a path with # or % in it.)
+  esbuildOptions(options, { format }) {
+    if (format === 'cjs') options.define = { ...options.define, 'import.meta.url': 'importMetaUrl' }
+  },
+  banner({ format }) {
+    return format === 'cjs'
+      ? { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href" }
+      : undefined
+  },
   // node:sqlite exists only with its prefix.
   removeNodeProtocol: false
 })

@@ -1,8 +1,7 @@
 import { createRequire } from 'node:module'
 import { ConfigurationError } from '../core/errors.ts'
 
-// In the CommonJS build there is no import.meta, in the ES module no __filename.
-const requirePeer = createRequire(typeof __filename === 'string' ? __filename : import.meta.url)
+const requirePeer = createRequire(import.meta.url)
 
 /**
  * Loads a framework's package when it is first needed, so that importing an entry loads none.
