@@ -1,10 +1,10 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readArguments, USAGE } from './arguments.ts'
 import { CLAIMS } from './claims/registry.ts'
-import type { Summary } from './harness/baseline.ts'
+import { BASELINE_FILE, readBaseline } from './harness/baseline.ts'
 import { buildPackage } from './harness/build.ts'
 import type { Check } from './harness/check.ts'
 import type { Bench, ClaimResult } from './harness/claim.ts'
@@ -18,7 +18,6 @@ import { type BenchPostgres, startBenchPostgres } from './harness/servers.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const RESULTS = join(ROOT, 'bench', 'results')
-const BASELINE = join(ROOT, 'bench', 'baseline.json')
 
 async function main(): Promise<void> {
   const given = readArguments(process.argv.slice(2))
@@ -76,13 +75,10 @@ async function keep(
     JSON.stringify({ measuredAt, rounds, sliceMs, sessions, ...summary, raw }, undefined, 1)
   )
   if (!keepsBaseline) return
-  const known = await readFile(BASELINE, 'utf8').then(
-    (text) => JSON.parse(text) as Summary, // written below
-    () => ({ claims: {} })
-  )
+  const known = await readBaseline()
   const measured = { measuredAt, machine: machine(), rounds, sliceMs, sessions, ...summary }
   const claims = { ...known.claims, [name]: rounded(measured) }
-  await writeFile(BASELINE, `${JSON.stringify({ claims }, undefined, 2)}\n`)
+  await writeFile(BASELINE_FILE, `${JSON.stringify({ claims }, undefined, 2)}\n`)
 }
 
 /** Four digits say more than the noise allows. */

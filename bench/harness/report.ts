@@ -23,7 +23,7 @@ export function printChecks(checks: readonly Check[]): string {
   return align([head, ...body])
 }
 
-const VERDICTS: Readonly<Record<Check['verdict'], string>> = {
+export const VERDICTS: Readonly<Record<Check['verdict'], string>> = {
   goal: 'goal met',
   must: 'must met',
   unsure: 'must met by the median only',
