@@ -136,12 +136,13 @@ export class Checkpointer {
       execArgv: ['--disable-warning=ExperimentalWarning'],
       resourceLimits: { maxOldGenerationSizeMb: 32 }
     })
-    worker.unref()
     worker.on('message', (report: CheckpointReport) => this.#noteReport(report))
     worker.on('error', () => {
       this.#threadFailed = true
       this.#underWay = false
     })
+    // Last, since a listener for messages takes a reference of its own.
+    worker.unref()
     return worker
   }
 

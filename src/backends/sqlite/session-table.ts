@@ -80,7 +80,7 @@ export class SessionTable {
 
   constructor(database: DatabaseSync, table: string, policy: StoragePolicy, clock: () => number) {
     this.#database = database
-    this.#sql = prepareStatements(database, table)
+    this.#sql = prepareStatements(database, table, policy.absoluteTimeoutMs)
     this.#policy = policy
     this.#clock = clock
   }

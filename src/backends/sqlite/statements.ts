@@ -1,7 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
-/** The columns of a stored session, in the order in which session-table.ts reads them. */
-const STORED = 'key, value, user_id, created_at, last_active_at, expires, idle_timeout, version'
 
 /** What an end leaves of a row: the mark that nothing may bring it back, and nothing of what it held. */
 const TO_TOMBSTONE =
@@ -12,13 +10,19 @@ const TO_TOMBSTONE =
  * rewrites the index entries of every column that is named, changed or not. Parameters are plain question marks: Node 22
  * takes numbered ones (?1) for names, and binds no list to them.
  */
-function sqlFor(table: string) {
+function sqlFor(table: string, absoluteTimeoutMs: number) {
   const t = `"${table}"`
+  // The absolute deadline is asked for again: the absolute timeout may have become shorter since the row was written.
+  const deadline = `min(expires, created_at + ${absoluteTimeoutMs})`
+  const isLive = `value is not null and ${deadline} > ?`
+  const due = `case when value is null then expires else ${deadline} end`
+  /** The columns of a stored session, in the order in which session-table.ts reads them. */
+  const stored = `key, value, user_id, created_at, last_active_at, ${deadline}, idle_timeout, version`
   return {
-    read: `select ${STORED} from ${t} where namespace = ? and key = ?`,
+    read: `select ${stored} from ${t} where namespace = ? and key = ?`,
 
     find: `
-      select rowid, value is not null, user_id, created_at, expires, idle_timeout, version, prune_at, successor
+      select rowid, value is not null, user_id, created_at, ${due}, idle_timeout, version, prune_at, successor
       from ${t} where namespace = ? and key = ?`,
 
     value: `select value from ${t} where rowid = ?`,
@@ -56,15 +60,15 @@ function sqlFor(table: string) {
 
     end: `
       update ${t} set ${TO_TOMBSTONE}
-      where namespace = ? and key = ? and value is not null and expires > ? and prune_at <= ?`,
+      where namespace = ? and key = ? and ${isLive} and prune_at <= ?`,
 
     endSooner: `
       update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?)
-      where namespace = ? and key = ? and value is not null and expires > ?`,
+      where namespace = ? and key = ? and ${isLive}`,
 
     endByUser: `
       update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?)
-      where namespace = ? and user_id = ? and value is not null and expires > ? and key <> ?`,
+      where namespace = ? and user_id = ? and ${isLive} and key <> ?`,
 
     lastRowid: `select max(rowid) from ${t}`,
 
@@ -72,46 +76,50 @@ function sqlFor(table: string) {
 
     endRange: `
       update ${t} set ${TO_TOMBSTONE}, prune_at = min(prune_at, ?)
-      where rowid > ? and rowid <= ? and namespace = ? and value is not null and expires > ?`,
+      where rowid > ? and rowid <= ? and namespace = ? and ${isLive}`,
 
     countRange: `
       select count(*) from ${t}
-      where rowid > ? and rowid <= ? and namespace = ? and value is not null and expires > ?`,
+      where rowid > ? and rowid <= ? and namespace = ? and ${isLive}`,
 
     listByUser: `
-      select ${STORED} from ${t}
-      where namespace = ? and user_id = ? and value is not null and expires > ?
+      select ${stored} from ${t}
+      where namespace = ? and user_id = ? and ${isLive}
       order by last_active_at desc, rowid desc`,
 
     idsByUser: `
       select key from ${t}
-      where namespace = ? and user_id = ? and value is not null and expires > ?
+      where namespace = ? and user_id = ? and ${isLive}
       order by last_active_at desc, rowid desc`,
 
     countByUser: `
-      select count(*) from ${t} where namespace = ? and user_id = ? and value is not null and expires > ?`,
+      select count(*) from ${t} where namespace = ? and user_id = ? and ${isLive}`,
 
-    page: `select ${STORED} from ${t} where namespace = ? and key > ? order by key limit ?`,
+    page: `select ${stored} from ${t} where namespace = ? and key > ? order by key limit ?`,
 
     due: `
-      select rowid, value is not null, expires from ${t} where namespace = ? and prune_at <= ?
+      select rowid, value is not null, ${due} from ${t} where namespace = ? and prune_at <= ?
       order by prune_at limit ?`,
 
-    pruneLater: `update ${t} set prune_at = expires where rowid = ?`,
+    pruneLater: `update ${t} set prune_at = ${due} where rowid = ?`,
 
-    remove: `delete from ${t} where rowid = ? and expires <= ?`
+    remove: `delete from ${t} where rowid = ? and ${due} <= ?`
   }
 }
 
 export type SessionStatements = Readonly<Record<keyof ReturnType<typeof sqlFor>, StatementSync>>
 
-export function prepareStatements(database: DatabaseSync, table: string): SessionStatements {
+export function prepareStatements(
+  database: DatabaseSync,
+  table: string,
+  absoluteTimeoutMs: number
+): SessionStatements {
   const prepare = (sql: string): StatementSync => {
     const statement = database.prepare(sql)
     // Arrays cost a fifth less to read than objects.
     statement.setReturnArrays(true)
     return statement
   }
-  const entries = Object.entries(sqlFor(table)).map(([name, sql]) => [name, prepare(sql)])
+  const entries = Object.entries(sqlFor(table, absoluteTimeoutMs)).map(([name, sql]) => [name, prepare(sql)])
   return Object.fromEntries(entries) as SessionStatements // the same keys as sqlFor's
 }

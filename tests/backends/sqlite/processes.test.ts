@@ -121,9 +121,12 @@ test('what was acknowledged is there after the process was killed in the middle 
   ])
 })
 
-test.each([['--little'], ['--much']])('a process exits by itself after disconnect (%s)', async (amount) => {
-  const path = join(await createFolder(), 'sessions.sqlite')
-  const program = startProgram('write-and-close', path, amount)
-  expect(await program.nextLine()).toBe('closed')
-  expect(await program.ended).toBe(0)
-})
+test.each([['--little'], ['--much'], ['--unclosed']])(
+  'a process exits by itself when its work is done (%s)',
+  async (amount) => {
+    const path = join(await createFolder(), 'sessions.sqlite')
+    const program = startProgram('write-and-close', path, amount)
+    expect(await program.nextLine()).toBe('done')
+    expect(await program.ended).toBe(0)
+  }
+)
