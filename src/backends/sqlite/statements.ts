@@ -1,6 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
-
 /** What an end leaves of a row: the mark that nothing may bring it back, and nothing of what it held. */
 const TO_TOMBSTONE =
   'value = null, user_id = null, idle_timeout = null, successor = null, expires = ?, last_active_at = ?'
