@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
@@ -88,7 +88,10 @@ function portsOf(processes: readonly Process[]): number[] {
   return [...new Set(held.filter((port) => port !== undefined))]
 }
 
-/** Shared memory and temporary files that ignore TMPDIR, by the names that PostgreSQL, Chromium and our tests use. */
+/**
+ * What does not go by TMPDIR: new files in the working tree, and shared memory and temporary files with the names that
+ * PostgreSQL, Chromium and our tests use.
+ */
 function strayFiles(): Set<string> {
   const ours = /^(PostgreSQL\.|\.?org\.chromium\.|\.s\.PGSQL|bodhi-session-|playwright)/
   const found = ['/tmp', '/dev/shm'].filter(existsSync).flatMap((folder) =>
@@ -96,7 +99,11 @@ function strayFiles(): Set<string> {
       .filter((name) => ours.test(name))
       .map((name) => join(folder, name))
   )
-  return new Set(found)
+  const status = existsSync('.git')
+    ? execFileSync('git', ['status', '--porcelain'], { encoding: 'utf8' })
+    : ''
+  const untracked = status.split('\n').filter((line) => line.startsWith('?? '))
+  return new Set([...found, ...untracked.map((line) => line.slice(3))])
 }
 
 const [command, ...args] = process.argv.slice(2)
