@@ -387,7 +387,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     const isSession = key.startsWith(sessions)
     const id = asSessionId(key.slice((isSession ? sessions : ended).length))
     if (id === undefined || !(isSession || key.startsWith(ended))) return false
-    const slot = isSession ? parseSession(text) : undefined
+    const slot = isSession ? parseSession(text, this.#policy.absoluteTimeoutMs) : undefined
     const isOver = slot
       ? slot.kind === 'row'
         ? slot.row.expiresAt <= now
@@ -406,7 +406,7 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     for await (const [key, text] of this.#list(this.#keys.sessions)) {
       const id = asSessionId(key.slice(this.#keys.sessions.length))
       if (id === undefined) continue
-      page.push([id, parseSession(text)])
+      page.push([id, parseSession(text, this.#policy.absoluteTimeoutMs)])
       if (page.length < PAGE_SIZE) continue
       yield page
       page = []

@@ -56,7 +56,8 @@ export function movedText(to: SessionId, until: number): string {
   return JSON.stringify({ to, until })
 }
 
-export function parseSession(text: EntryText): SessionSlot {
+/** The absolute deadline is asked for again: the absolute timeout may have become shorter since the row was written. */
+export function parseSession(text: EntryText, absoluteTimeoutMs: number): SessionSlot {
   if (text === UNREADABLE) return { kind: 'unreadable' }
   const end = text.indexOf('\n')
   const header = parseObject(end < 0 ? text : text.slice(0, end))
@@ -74,8 +75,16 @@ export function parseSession(text: EntryText): SessionSlot {
     isTime(expiresAt) &&
     isTime(version)
   if (!isRow) return { kind: 'unreadable' }
-  const value = text.slice(end + 1)
-  return { kind: 'row', row: { userId, createdAt, lastActiveAt, expiresAt, idleTimeoutMs, version, value } }
+  const row = {
+    userId,
+    createdAt,
+    lastActiveAt,
+    expiresAt: Math.min(expiresAt, createdAt + absoluteTimeoutMs),
+    idleTimeoutMs,
+    version,
+    value: text.slice(end + 1)
+  }
+  return { kind: 'row', row }
 }
 
 export function endedText(until: number): string {

@@ -45,7 +45,7 @@ export class SessionEntries {
       this.endedUntil(id)
     ])
     const now = this.#now()
-    const slot = text === undefined ? undefined : parseSession(text)
+    const slot = text === undefined ? undefined : parseSession(text, this.#policy.absoluteTimeoutMs)
     if (slot?.kind === 'moved' && slot.until > now) return { now, state: 'ended', movedTo: slot.to }
     if (endedUntil > now) return { now, state: 'ended' }
     if (slot === undefined || slot.kind === 'moved') return { now, state: 'missing' }
@@ -106,7 +106,7 @@ export class SessionEntries {
   /** Where the session has gone, if it has been rotated. */
   async movedTo(id: SessionId): Promise<SessionId | undefined> {
     const text = await this.#entries.get(this.keys.sessions + id)
-    const slot = text === undefined ? undefined : parseSession(text)
+    const slot = text === undefined ? undefined : parseSession(text, this.#policy.absoluteTimeoutMs)
     return slot?.kind === 'moved' ? slot.to : undefined
   }
 

@@ -84,6 +84,30 @@ export function expiryContract(contract: Harness): void {
       assert.equal(await sessions.touch(rotated.token), false)
     })
 
+    contract.testNodes(
+      'an absolute timeout that was made shorter holds for the sessions that are there',
+      async (store) => {
+        const before = await store.connect({ idleTimeoutMs: 5 * HOUR, absoluteTimeoutMs: 10 * HOUR })
+        const { token, id } = await before.create({ user_id: 'ada' })
+        await store.age(3 * HOUR)
+        const after = await store.connect({
+          idleTimeoutMs: HOUR,
+          absoluteTimeoutMs: 2 * HOUR,
+          touchAfterMs: 0
+        })
+        assert.ok(await before.load(token))
+        assert.equal(await after.load(token), undefined)
+        assert.equal(await after.touch(token), false)
+        assert.equal(await after.save(token, {}), false)
+        assert.equal(await after.rotate(token), undefined)
+        assert.equal(await after.put(token, {}, { ifMissing: 'refuse' }), 'missing')
+        assert.equal(await after.countSessions(), 0)
+        assert.deepEqual(await after.listSessionsForUser('ada'), [])
+        assert.deepEqual(await collect(after.dumpAllSessions()), [])
+        assert.equal(await after.keyv.get(id), undefined)
+      }
+    )
+
     contract.test('the idle timeout of one session is cut at the absolute one', async (store) => {
       const sessions = await store.connect(SHORT)
       await sessions.put('t', {}, { ifMissing: 'insert', idleTimeoutMs: 10 * HOUR })
