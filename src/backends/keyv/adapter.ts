@@ -172,6 +172,8 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
         return undefined
       }
       await this.#one.leaveTombstone(id, now)
+      // Another process may have written over the way meanwhile, and looked for the tombstone before it was there.
+      await this.#one.leaveWayTo(newId, id, now)
       if (old.userId !== null) await this.#users.remove(old.userId, id)
       return { ...row, id: newId, now }
     })
