@@ -7,7 +7,7 @@ type Callback = (error: unknown, result?: unknown) => void
 export interface ExpressStore {
   get(key: string, callback: Callback): unknown
   set(key: string, data: BenchData, callback: Callback): unknown
-  touch(key: string, data: BenchData, callback: Callback): unknown
+  touch(key: string, data: Pick<BenchData, 'cookie'>, callback: Callback): unknown
   destroy(key: string, callback: Callback): unknown
 }
 
@@ -26,7 +26,7 @@ export function expressStore(
       }),
     load: (key) => settle((done) => store.get(key, done)),
     save,
-    touch: (key, data) => settle((done) => store.touch(key, data, done)),
+    touch: (key, cookie) => settle((done) => store.touch(key, { cookie }, done)),
     async create(data) {
       const key = randomBytes(24).toString('base64url')
       await save(key, data)

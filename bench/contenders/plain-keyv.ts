@@ -28,7 +28,7 @@ function plainKeyv(keyv: Keyv): Contender {
     },
     load: (key) => keyv.get(key),
     save,
-    touch: save,
+    touch: (key, _cookie, data) => save(key, data()),
     async create(data) {
       const key = randomBytes(24).toString('base64url')
       await save(key, data)

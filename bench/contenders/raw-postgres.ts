@@ -41,8 +41,8 @@ export async function openRawPostgres(
       return rows[0] && JSON.parse(rows[0].value)
     },
     save,
-    touch: (key, data) =>
-      run('touch', 'update raw_sessions set expires = $2 where key = $1', [key, expiryOf(data)]),
+    touch: (key, cookie) =>
+      run('touch', 'update raw_sessions set expires = $2 where key = $1', [key, expiryOf({ cookie })]),
     async create(data) {
       const key = randomBytes(24).toString('base64url')
       await save(key, data)
@@ -53,6 +53,6 @@ export async function openRawPostgres(
   }
 }
 
-function expiryOf(data: BenchData): number {
-  return new Date(data.cookie.expires).getTime()
+function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
+  return new Date(cookie.expires).getTime()
 }

@@ -50,8 +50,8 @@ function rawSqlite(database: Driver): Contender {
       return row && JSON.parse(row.value)
     },
     save,
-    async touch(key, data) {
-      extend.run(expiryOf(data), key)
+    async touch(key, cookie) {
+      extend.run(expiryOf({ cookie }), key)
     },
     async create(data) {
       const key = randomBytes(24).toString('base64url')
@@ -65,6 +65,6 @@ function rawSqlite(database: Driver): Contender {
   }
 }
 
-function expiryOf(data: BenchData): number {
-  return new Date(data.cookie.expires).getTime()
+function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
+  return new Date(cookie.expires).getTime()
 }

@@ -4,8 +4,8 @@ export interface Contender {
   fill(entries: ReadonlyArray<readonly [key: string, data: BenchData]>): Promise<void>
   load(key: string): Promise<unknown>
   save(key: string, data: BenchData): Promise<unknown>
-  /** `data` is what an express-session store gets: it takes the new expiry from the cookie in it. */
-  touch(key: string, data: BenchData): Promise<unknown>
+  /** The new expiry is in the cookie. `data` gives the rest, for a store that knows no touch. */
+  touch(key: string, cookie: BenchCookie, data: () => BenchData): Promise<unknown>
   /** Starts a session and gives its key. */
   create(data: BenchData): Promise<string>
   destroy(key: string): Promise<unknown>
