@@ -98,7 +98,7 @@ describe('BODHI_SESSION_DB_URL', () => {
     ['cluster', 'sqlite::memory:', 'BODHI_SESSION_DB_URL is sqlite::memory:'],
     ['cluster', 'sqlite:/srv/s.db', 'BODHI_SESSION_DB_URL is sqlite:/srv/s.db'],
     ['cluster', 'redis://:hunter2@h:6379', 'BODHI_SESSION_DB_URL is redis://:***@h:6379'],
-    ['cluster', 'mongodb+srv://h/d', 'BODHI_SESSION_DB_URL is mongodb+srv://***']
+    ['cluster', 'mongodb+srv://h/d', 'BODHI_SESSION_DB_URL is mongodb+srv://h/d']
   ])('deployment %s refuses the URL %j with an example of a good one', (deployment, url, found) => {
     const env = { BODHI_DEPLOYMENT: deployment, BODHI_SESSION_DB_URL: url, BODHI_HOME: '/srv/bodhi' }
     const message = refusalOf(() => sessionDbUrl(env))

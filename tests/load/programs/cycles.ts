@@ -8,7 +8,8 @@ const CYCLES = 10_000
 
 const [url = ''] = process.argv.slice(2)
 
-await using sessions = await DefaultSessionService.connect(url)
+// As many connections as the store keeps busy at this load: with more, a slow moment would open further ones, as it should.
+await using sessions = await DefaultSessionService.connect(url, { postgres: { maxConnections: 4 } })
 await run(WARM_UP)
 process.send?.(await resources())
 await run(CYCLES)
