@@ -244,8 +244,8 @@ for (const [backend, createStore] of Object.entries(BACKENDS)) {
       expect(await get('b')).toMatchObject({ n: 1 })
       await base.age(2 * DAY)
       await sessions.pruneExpired()
-      await set('a', value)
-      expect(await get('a')).toMatchObject({ n: 1 })
+      await set('b', value)
+      expect(await get('b')).toMatchObject({ n: 1 })
     })
 
     test('a session loaded under one id and stored under another is a new one there', async () => {
