@@ -8,6 +8,8 @@ import {
   refusesStartupParameters,
   toSessionError
 } from './errors.ts'
+import { Overdue } from './overdue.ts'
+import { PreparedQuery, type RowShapes } from './prepared-query.ts'
 import { bind, type ParameterValues, type Statement } from './statement.ts'
 
 export type PoolOptions = Pick<
@@ -32,16 +34,15 @@ interface ParameterStatus {
   readonly parameterValue: string
 }
 
-interface DriverQuery {
-  readonly text: string
-  readonly name?: string
-  readonly values: unknown[]
-}
+type Done<Row> = (error: unknown, rows: Row[]) => void
 
 /** The server's own time-outs end a statement in an orderly way; this one is for a server that is not there any more. */
 const CLIENT_TIMEOUT_GRACE_MS = 500
 /** A row lock that outlives its transaction's client would stop everybody else. */
 const IDLE_IN_TRANSACTION_MS = 10_000
+/** Connections that no statement has needed for so long are given back to the driver's pool, which closes them in time. */
+const KEPT_MS = 5_000
+const POOL_IDLE_MS = 30_000
 const BIGINT_OID = 20
 
 /** Milliseconds since the epoch fit a JavaScript number until the year 287396. */
@@ -57,6 +58,19 @@ export class ConnectionPool {
   readonly #options: PoolOptions
   readonly #pool: pg.Pool
   readonly #server: string
+  /**
+   * Free connections, the one used last on top. They stay checked out of the driver's pool, as checking out and in again
+   * costs two timers and several events, more than the statement itself.
+   */
+  readonly #kept: pg.PoolClient[] = []
+  /** How many of them, from the bottom, no statement has needed since the last round. */
+  #unneeded = 0
+  #keptTimer: NodeJS.Timeout | undefined
+  #isEnding = false
+  readonly #shapes = new WeakMap<object, RowShapes>()
+  readonly #statementLimitMs: number
+  /** What to do about each statement under way, should it not be answered in time. */
+  readonly #underWay: Overdue<() => void>
   /** Both are switched off for good by the first pooler that does not carry them. */
   #usesPreparedStatements: boolean
   #sendsTimeouts = true
@@ -65,16 +79,19 @@ export class ConnectionPool {
     this.#options = options
     this.#server = redactUrl(options.url)
     this.#usesPreparedStatements = options.preparedStatements
+    this.#statementLimitMs = options.statementTimeoutMs + CLIENT_TIMEOUT_GRACE_MS
+    this.#underWay = new Overdue(this.#statementLimitMs, (giveUp) => giveUp())
     const clientConfig = () => this.#clientConfig()
     const password = options.password && passwordSource(options.password)
     const standbys = new WeakSet<object>()
+    const discardIfKept = (client: object) => this.#discardIfKept(client)
     class StoreClient extends pg.Client {
       constructor() {
         super(clientConfig())
         // The driver lets an empty password of the URL win over a callback; its type does not know callbacks here.
         if (password) Object.assign(this, { password })
         // Without a listener, a connection that dies during a query would end the process. The query reports it.
-        this.on('error', () => {})
+        this.on('error', () => discardIfKept(this))
         // Every server from 14 on says so before it takes the first query, and again when that changes.
         this.connection.on('parameterStatus', ({ parameterName, parameterValue }: ParameterStatus) => {
           if (parameterName !== 'in_hot_standby') return
@@ -87,7 +104,7 @@ export class ConnectionPool {
       Client: StoreClient,
       max: options.maxConnections,
       connectionTimeoutMillis: options.connectTimeoutMs,
-      idleTimeoutMillis: 30_000,
+      idleTimeoutMillis: POOL_IDLE_MS,
       verify: (client, done) => done(standbys.has(client) ? this.#standbyError() : undefined)
     })
     // An idle connection that dies has already left the pool; there is nobody to tell.
@@ -97,11 +114,14 @@ export class ConnectionPool {
   /** Runs one statement on a connection of its own. `doing` is for messages: 'reading a session'. */
   async query<Row>(statement: Statement, values: ParameterValues, doing: string): Promise<Row[]> {
     const bound = bind(statement, values)
-    const client = await this.#checkOut(doing)
+    const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     const isNamed = this.#usesPreparedStatements
     try {
-      const named = isNamed ? { name: statement.name } : {}
-      return await this.#run<Row>(client, { ...named, text: statement.text, values: bound })
+      return await this.#run<Row>(client, (done) => {
+        if (isNamed)
+          client.query(new PreparedQuery<Row>(statement, bound, this.#shapesOn(client), TYPES, done))
+        else runUnprepared(client, statement.text, bound, done)
+      })
     } catch (error) {
       if (!isNamed || !lostPreparedStatement(error)) throw this.#explain(error, doing)
       // Refused before it ran, so it may run again.
@@ -112,9 +132,9 @@ export class ConnectionPool {
 
   /** Runs SQL that others have written, with $1, $2, … */
   async queryText(text: string, values: unknown[], doing: string): Promise<unknown[]> {
-    const client = await this.#checkOut(doing)
+    const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     try {
-      return await this.#run(client, { text, values })
+      return await this.#run<unknown>(client, (done) => runUnprepared(client, text, values, done))
     } catch (error) {
       throw this.#explain(error, doing)
     }
@@ -125,7 +145,7 @@ export class ConnectionPool {
    * is one statement.
    */
   async transaction<T>(work: (run: RunSql) => Promise<T>, doing: string, timeoutMs: number): Promise<T> {
-    const client = await this.#checkOut(doing)
+    const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     const run: RunSql = async (text, values = []) => {
       const result = await client.query(text, [...values])
       return result.rows
@@ -156,6 +176,9 @@ export class ConnectionPool {
 
   /** Waits for the connections that are in use, and closes all. */
   end(): Promise<void> {
+    this.#isEnding = true
+    clearTimeout(this.#keptTimer)
+    for (const client of this.#kept.splice(0)) client.release()
     return this.#pool.end()
   }
 
@@ -174,27 +197,62 @@ export class ConnectionPool {
     return this.#checkOut(doing)
   }
 
-  #run<Row>(client: pg.PoolClient, query: DriverQuery): Promise<Row[]> {
+  /** `send` starts a statement and is told how it ended; the connection is free again then, or gone. */
+  #run<Row>(client: pg.PoolClient, send: (done: Done<Row>) => void): Promise<Row[]> {
     return new Promise((resolve, reject) => {
-      const limitMs = this.#options.statementTimeoutMs + CLIENT_TIMEOUT_GRACE_MS
-      let timer: NodeJS.Timeout | undefined = setTimeout(() => {
-        timer = undefined
+      const giveUp = () => {
         // Destroyed, not returned: the answer may still come, and would be taken for that of the next statement.
         client.release(true)
-        reject(new BackendUnavailableError(this.#tooSlow('a statement', limitMs)))
-      }, limitMs)
-      client.query<pg.QueryResultRow>(query, (error: unknown, result) => {
-        if (timer === undefined) return
-        clearTimeout(timer)
+        reject(new BackendUnavailableError(this.#tooSlow('a statement', this.#statementLimitMs)))
+      }
+      this.#underWay.add(giveUp)
+      send((error, rows) => {
+        if (!this.#underWay.delete(giveUp)) return
         if (error) {
           client.release(breaksConnection(error))
           reject(error)
         } else {
-          client.release()
-          resolve(result.rows as Row[]) // the statement and its row type stand side by side in statements.ts
+          this.#keep(client)
+          resolve(rows)
         }
       })
     })
+  }
+
+  #shapesOn(client: pg.PoolClient): RowShapes {
+    let shapes = this.#shapes.get(client)
+    if (shapes === undefined) {
+      shapes = new Map()
+      this.#shapes.set(client, shapes)
+    }
+    return shapes
+  }
+
+  #keep(client: pg.PoolClient): void {
+    // Those who wait for a connection do so in the driver's pool.
+    if (this.#isEnding || this.#pool.waitingCount > 0) {
+      client.release()
+      return
+    }
+    this.#unneeded = Math.min(this.#unneeded, this.#kept.length)
+    this.#kept.push(client)
+    this.#keptTimer ??= setTimeout(() => this.#releaseUnneeded(), KEPT_MS).unref()
+  }
+
+  #releaseUnneeded(): void {
+    this.#keptTimer = undefined
+    const unneeded = Math.min(this.#unneeded, this.#kept.length)
+    for (const client of this.#kept.splice(0, unneeded)) client.release()
+    this.#unneeded = this.#kept.length
+    if (this.#kept.length > 0) this.#keptTimer = setTimeout(() => this.#releaseUnneeded(), KEPT_MS).unref()
+  }
+
+  /** A connection has died. One that runs a statement is dealt with when that has failed. */
+  #discardIfKept(dead: object): void {
+    const client = this.#kept.find((kept) => kept === dead)
+    if (client === undefined) return
+    this.#kept.splice(this.#kept.indexOf(client), 1)
+    client.release(true)
   }
 
   #clientConfig(): pg.ClientConfig {
@@ -241,4 +299,10 @@ function passwordSource(password: NonNullable<PoolOptions['password']>): () => P
       throw new BackendUnavailableError('The option postgres.password, a function, failed.', { cause })
     }
   }
+}
+
+function runUnprepared<Row>(client: pg.PoolClient, text: string, values: unknown[], done: Done<Row>): void {
+  client.query<pg.QueryResultRow>({ text, values }, (error: unknown, result) => {
+    done(error, error ? [] : (result.rows as Row[])) // the statement and its row type stand side by side in statements.ts
+  })
 }
