@@ -72,6 +72,21 @@ export function concurrencyContract(contract: Harness): void {
       assert.equal(present(updated).data.n, 2)
     })
 
+    contract.test(
+      'a change may update the same session, and runs again on what that has made of it',
+      async (store) => {
+        const sessions = await store.connect<{ outer: number; inner: number }>()
+        const { token } = await sessions.create({ outer: 0, inner: 0 })
+        let runs = 0
+        const updated = await sessions.update(token, async (data) => {
+          if (runs++ === 0) await sessions.update(token, (inner) => ({ ...inner, inner: 1 }))
+          data.outer++
+        })
+        assert.deepEqual(present(updated).data, { outer: 1, inner: 1 })
+        assert.equal(runs, 2)
+      }
+    )
+
     contract.test('calls on one session take effect in the order in which they were made', async (store) => {
       const sessions = await store.connect<Record<string, unknown>>()
       for (let round = 0; round < 20; round++) {

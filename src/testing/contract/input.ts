@@ -24,7 +24,8 @@ const NO_USER_IDS: Record<string, unknown> = {
   NaN: Number.NaN,
   'a string with NUL': 'a\0b',
   'a lone surrogate': 'a\udc00',
-  'over 1,024 characters': 'x'.repeat(1025)
+  'over 1,024 characters': 'x'.repeat(1025),
+  'over 2,048 bytes': '界'.repeat(700)
 }
 
 export function inputContract(contract: Harness): void {

@@ -31,6 +31,14 @@ export function keyvContract(contract: Harness): void {
       assert.equal(session.expiresAt.getTime() - session.createdAt.getTime(), 2 * HOUR)
     })
 
+    contract.test('a time through Keyv that has passed ends the session', async (store) => {
+      const sessions = await store.connect()
+      const { token, id } = await sessions.create({ n: 1 })
+      await sessions.keyv.setRaw(id, { value: { n: 2 }, expires: Date.now() - 1 })
+      assert.equal(await sessions.load(token), undefined)
+      assert.equal(await sessions.put(token, { n: 3 }, { ifMissing: 'insert' }), 'ended')
+    })
+
     contract.test('a key that is no session id has no value and takes none', async (store) => {
       const { keyv } = await store.connect()
       for (const key of ['k', 'x'.repeat(44), "'; --", '\0', 'sessions:k']) {
