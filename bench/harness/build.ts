@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'tsup'
 import config from '../../tsup.config.ts'
@@ -9,10 +8,10 @@ export async function buildPackage(root: string): Promise<string> {
   const outDir = join(root, '.tmp', 'bench-dist')
   const { entry } = config
   if (entry === undefined || Array.isArray(entry)) throw new Error('tsup.config.ts names its entries no more')
-  const present = Object.entries(entry).filter(([, file]) => existsSync(join(root, file)))
+  const sources = Object.entries(entry).map(([name, file]) => [name, join(root, file)])
   await build({
     ...config,
-    entry: Object.fromEntries(present),
+    entry: Object.fromEntries(sources),
     outDir,
     dts: false,
     config: false,

@@ -8,7 +8,7 @@ const DAY_MS = 86_400_000
 /** Expiries are spread: connect-pg-simple rounds to seconds, and a second touch within one would change nothing. */
 const EXPIRY_SPREAD_MS = 3_600_000
 const USERS = 10_000
-const FILLER = 'The quick brown fox jumps over the lazy dog. '.repeat(9)
+const FILLER = 'The quick brown fox jumps over the lazy dog. '.repeat(12)
 
 /** The key of the n-th session: random to the eye, as real ones are, so that neighbours in time are none in an index. */
 export function keyOf(n: number): string {
@@ -20,7 +20,7 @@ const TEMPLATES = Array.from({ length: 256 }, (_, n) => ({
   csrf: 'mCkIc0Ntu1YhZkO2kQwUQdS0vYHqE7aF',
   flash: ['Welcome back', 'Your order has been sent'],
   preferences: { theme: 'dark', language: 'en-GB', timezone: 'Europe/London', columns: [1, 2, 3, 5, 8] },
-  basket: Array.from({ length: 6 }, (_, item) => ({ sku: `SKU-${n}-${item}`, count: item + 1, price: 1999 })),
+  basket: Array.from({ length: 3 }, (_, item) => ({ sku: `SKU-${n}-${item}`, count: item + 1, price: 1999 })),
   note: FILLER
 }))
 
