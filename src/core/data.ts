@@ -1,4 +1,5 @@
 import { DataError } from './errors.ts'
+import { parseJson } from './parse-json.ts'
 
 /**
  * - `strict`: only what JSON gives back equal. Dates, class instances, functions, … are refused with their path.
@@ -50,7 +51,7 @@ export function encodeData(data: unknown, maxDataBytes: number, rules: DataRules
 export function decodeData(json: string): object {
   let data: unknown
   try {
-    data = JSON.parse(json)
+    data = parseJson(json)
   } catch (error) {
     // V8 quotes the text in its message, and the text may hold secrets: only the kind of error is kept.
     throw new DataError('The stored session data is not JSON.', { cause: new Error((error as Error).name) })

@@ -16,6 +16,8 @@ async function roundTrip(data: Record<string, unknown>): Promise<unknown> {
   return (await sessions.load(token))?.data
 }
 
+// The fault shows in an object that ends with the key, after one that began in the same way: hence a beginning of its own
+// for each case.
 test.each([
   ['\\', '\n'],
   ['\\', '"'],
@@ -25,26 +27,17 @@ test.each([
   ['name\\', 'name\n'],
   ['name\\n', 'name\n!']
 ])('a session with the key %j changes no other that has the key %j', async (earlier, key) => {
-  await roundTrip({ list: [], [earlier]: 1 })
-  const data = { list: ['"x":1', { [key]: { [key]: null } }], [key]: 'a "quoted" text:', end: true }
+  const first = `before ${encodeURIComponent(key.toWellFormed())}`
+  await roundTrip({ [first]: 'an "x":', [earlier]: 1 })
+  const data = { [first]: 'an "x":', [key]: [{ [key]: { [key]: null } }, '"x":1'] }
   const loaded = await roundTrip(data)
   expect(loaded).toStrictEqual(data)
   expect(JSON.stringify(loaded)).toBe(JSON.stringify(data))
 })
 
-test('keys with and without escapes keep their order beside each other, and __proto__ is one of them', async () => {
-  const text = '{"list":[],"\\\\":1,"\\n":{"__proto__":{"\\"":2}},"z":3,"a":4,"":5}'
-  await roundTrip({ list: [], '\\': 1 })
-  await roundTrip({ list: [], '\\': 1, '\\\\': {} })
-  await roundTrip({ '\\': 1 })
-  const data: Record<string, unknown> = {
-    list: [],
-    '\\': 1,
-    '\n': JSON.parse('{"__proto__":{"\\"":2}}'),
-    z: 3,
-    a: 4,
-    '': 5
-  }
-  expect(JSON.stringify(data)).toBe(text)
-  expect(JSON.stringify(await roundTrip(data))).toBe(text)
+test('all other keys of such data keep their order, and __proto__ is one of them', async () => {
+  await roundTrip({ others: {}, '\\': 1 })
+  const others: unknown = JSON.parse('{"z":1,"__proto__":{"\\"":[2]},"a":3,"":"\\\\","\\\\":5}')
+  const data = { others, '\n': 1 }
+  expect(JSON.stringify(await roundTrip(data))).toBe(JSON.stringify(data))
 })
