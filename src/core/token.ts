@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { SessionId, SessionToken } from './session.ts'
 
 /** 256 bits: beyond guessing; OWASP asks for 64 bits of entropy at least (Session Management Cheat Sheet). */
@@ -20,7 +20,7 @@ export function mintToken(): SessionToken {
 export function sessionIdOf(token: unknown): SessionId | undefined {
   if (typeof token !== 'string' || token.length === 0 || token.length > MAX_TOKEN_LENGTH) return undefined
   if (token.includes('\0') || !token.isWellFormed()) return undefined
-  return createHash('sha256').update(token, 'utf8').digest('base64url') as SessionId
+  return hash('sha256', token, 'base64url') as SessionId
 }
 
 /** The value as a session id if it has the form of one, else undefined. */

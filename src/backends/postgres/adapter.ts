@@ -302,15 +302,15 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
   }
 
   /** A call on single sessions: in turn with the others on the same ids, together with the others of its kind. */
-  async #call<Input, Output>(
+  #call<Input, Output>(
     kind: BatchKind<Input, Output>,
     ids: readonly SessionId[],
     input: Input,
     bytes = 0
   ): Promise<Output> {
-    if (this.#disconnected) throw closedError()
-    if (!this.#isReady) await this.ready()
-    return this.#batcher.submit(kind, ids, input, bytes)
+    if (this.#disconnected) return Promise.reject(closedError())
+    const submit = () => this.#batcher.submit(kind, ids, input, bytes)
+    return this.#isReady ? submit() : this.ready().then(submit)
   }
 
   /** A call on many sessions: a statement of its own, beside the batches. */

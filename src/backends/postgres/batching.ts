@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { KeyOrder, type Turn } from './key-order.ts'
+import { Overdue } from './overdue.ts'
 
 /*
  * Batches that form by themselves. A call leaves at once while a lane is free; while all are busy, calls gather, and those
@@ -137,6 +138,11 @@ interface Departure {
   readonly send: () => Promise<void>
 }
 
+/** One that is under way. */
+interface Batch {
+  readonly lanes: Lanes
+}
+
 /** The batches of one access that are under way. */
 class Lanes {
   running = 0
@@ -182,16 +188,21 @@ export class Batcher {
     call.becomeReady()
     this.#collect(this.#lanes[call.access])
   })
-  /** Not sent yet, oldest first. */
-  readonly #waiting = new Set<SomeCall>()
+  /** Not sent yet. */
+  readonly #waiting: Overdue<SomeCall>
+  /** Under way, and not slow so far. */
+  readonly #swift = new Overdue<Batch>(SLOW_AFTER_MS, ({ lanes }) => {
+    lanes.slow++
+    this.#dispatch(lanes)
+  })
   #waitingCallers = 0
   #waitingBytes = 0
   #sent = 0
-  #waitTimer: NodeJS.Timeout | undefined
   #whenDrained: (() => void)[] = []
 
   constructor(options: BatcherOptions) {
     this.#options = options
+    this.#waiting = new Overdue(options.maxWaitMs, (call) => this.#giveUp(call))
     this.#lanes = {
       read: new Lanes(options.readLanes, options.extraLanes),
       write: new Lanes(options.writeLanes, options.extraLanes)
@@ -219,7 +230,6 @@ export class Batcher {
       call.callers.push({ resolve, reject })
       this.#waitingBytes += bytes
       this.#waiting.add(call)
-      this.#watchWaiting()
       if (!this.#order.enter(call)) return
       call.becomeReady()
       const lanes = this.#lanes[kind.access]
@@ -285,18 +295,13 @@ export class Batcher {
     for (const call of calls) this.#stopWaiting(call)
     this.#sent += calls.length
     lanes.running++
-    let isSlow = false
-    const slowTimer = setTimeout(() => {
-      isSlow = true
-      lanes.slow++
-      this.#dispatch(lanes)
-    }, SLOW_AFTER_MS)
+    const batch = { lanes }
+    this.#swift.add(batch)
 
     const result = await this.#attempt(line, calls)
     // Any other outcome is settled call by call, while the lane is still taken.
     if ('error' in result) await this.#mend(line, calls, result.error)
-    clearTimeout(slowTimer)
-    if (isSlow) lanes.slow--
+    if (!this.#swift.delete(batch)) lanes.slow--
     lanes.running--
     // Before the callers are answered, as they will call again at once.
     if (calls.length > 1 || lanes.next() !== undefined) this.#collect(lanes)
@@ -384,26 +389,12 @@ export class Batcher {
     this.#waitingBytes -= call.bytes
   }
 
-  /** One timer for all: whoever came first runs out of time first. */
-  #watchWaiting(): void {
-    this.#waitTimer ??= setTimeout(() => {
-      this.#waitTimer = undefined
-      this.#giveUpOverdue()
-      if (this.#waiting.size > 0) this.#watchWaiting()
-    }, this.#options.maxWaitMs / 4)
-    this.#waitTimer.unref() // what is under way keeps the process alive, not this
-  }
-
-  #giveUpOverdue(): void {
+  #giveUp(call: SomeCall): void {
     const { maxWaitMs, refuse } = this.#options
-    const latest = performance.now() - maxWaitMs
-    for (const call of this.#waiting) {
-      if (call.queuedAt > latest) break
-      this.#stopWaiting(call)
-      call.giveUp()
-      this.#order.leave(call)
-      call.reject(refuse(`It has waited for ${maxWaitMs} ms.`))
-    }
+    this.#stopWaiting(call)
+    call.giveUp()
+    this.#order.leave(call)
+    call.reject(refuse(`It has waited for ${maxWaitMs} ms.`))
     this.#checkDrained()
   }
 }
