@@ -88,22 +88,24 @@ function portsOf(processes: readonly Process[]): number[] {
   return [...new Set(held.filter((port) => port !== undefined))]
 }
 
-/**
- * What does not go by TMPDIR: new files in the working tree, and shared memory and temporary files with the names that
- * PostgreSQL, Chromium and our tests use.
- */
+/** What does not go by TMPDIR: new files in the working tree, sockets, and shared memory that no process maps. */
 function strayFiles(): Set<string> {
-  const ours = /^(PostgreSQL\.|\.?org\.chromium\.|\.s\.PGSQL|bodhi-session-|playwright)/
-  const found = ['/tmp', '/dev/shm'].filter(existsSync).flatMap((folder) =>
-    readdirSync(folder)
-      .filter((name) => ours.test(name))
-      .map((name) => join(folder, name))
-  )
   const status = existsSync('.git')
     ? execFileSync('git', ['status', '--porcelain'], { encoding: 'utf8' })
     : ''
   const untracked = status.split('\n').filter((line) => line.startsWith('?? '))
-  return new Set([...found, ...untracked.map((line) => line.slice(3))])
+  const sockets = readdirSync('/tmp').filter((name) => /^\.(s\.PGSQL|org\.chromium)\./.test(name))
+  const mapped = new Set<string>()
+  for (const pid of processIds()) {
+    const maps = ifThere(() => readFileSync(`/proc/${pid}/maps`, 'utf8')) ?? ''
+    for (const [file] of maps.matchAll(/\/dev\/shm\/\S+/g)) mapped.add(file)
+  }
+  const memory = existsSync('/dev/shm') ? readdirSync('/dev/shm').map((name) => join('/dev/shm', name)) : []
+  return new Set([
+    ...untracked.map((line) => line.slice(3)),
+    ...sockets.map((name) => join('/tmp', name)),
+    ...memory.filter((file) => !mapped.has(file))
+  ])
 }
 
 const [command, ...args] = process.argv.slice(2)

@@ -94,7 +94,7 @@ export async function readJson(path: string): Promise<unknown> {
 async function runIn(cwd: string, program: string, args: readonly string[]) {
   // What `npm test` hands down would make the inner npm work on this repository; a consumer has none of it.
   const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_|VITEST)/i.test(name))
+    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS$|NODE_PATH$|VITEST)/i.test(name))
   )
   try {
     return await run(program, args, { cwd, env, maxBuffer: 64 * 1024 * 1024, timeout: 300_000 })
