@@ -90,10 +90,10 @@ function portsOf(processes: readonly Process[]): number[] {
 
 /** What does not go by TMPDIR: new files in the working tree, sockets, and shared memory that no process maps. */
 function strayFiles(): Set<string> {
-  const status = existsSync('.git')
-    ? execFileSync('git', ['status', '--porcelain'], { encoding: 'utf8' })
-    : ''
-  const untracked = status.split('\n').filter((line) => line.startsWith('?? '))
+  const git = ['status', '--porcelain', '--ignored']
+  const status = existsSync('.git') ? execFileSync('git', git, { encoding: 'utf8' }) : ''
+  // What npm ci and the build make is meant to stay.
+  const untracked = status.split('\n').filter((line) => /^(\?\?|!!) (?!(dist|node_modules)\/)/.test(line))
   const sockets = readdirSync('/tmp').filter((name) => /^\.(s\.PGSQL|org\.chromium)\./.test(name))
   const mapped = new Set<string>()
   for (const pid of processIds()) {
