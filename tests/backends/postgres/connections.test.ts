@@ -83,6 +83,19 @@ test('connections that an operator terminates are replaced', async () => {
   expect(read.every((row) => row !== undefined)).toBe(true)
 })
 
+test('connections that were terminated while nothing used them cost no call', async () => {
+  const storage = await openStorage(database.url, { applicationName: 'terminated at rest' })
+  await Promise.all(Array.from({ length: 50 }, (_, i) => storage.insert(sessionId(i), entry())))
+  const client = await operator(database.url)
+  const connections = "from pg_stat_activity where application_name = 'terminated at rest'"
+  await client.query(`select pg_terminate_backend(pid) ${connections}`)
+  await until(async () => (await client.query(`select 1 ${connections}`)).rowCount === 0)
+  // What the server sent to them has arrived before its answer to this.
+  await client.query('select 1')
+  const read = await Promise.all(Array.from({ length: 50 }, (_, i) => storage.read(sessionId(i))))
+  expect(read.every((row) => row !== undefined)).toBe(true)
+})
+
 test('a call whose connection is terminated under it fails as unavailable', async () => {
   const storage = await openStorage(database.url, { applicationName: 'victim', lockTimeoutMs: 10_000 })
   await storage.insert(id, entry())
