@@ -86,10 +86,16 @@ export class ConnectionPool {
     const standbys = new WeakSet<object>()
     const discardIfKept = (client: object) => this.#discardIfKept(client)
     class StoreClient extends pg.Client {
+      /** The driver would leave the connection open until the server gives up on it, a minute later. */
+      readonly #giveUpConnecting = (reason: unknown): never => {
+        setImmediate(() => this.connection.stream.destroy())
+        throw reason
+      }
+
       constructor() {
         super(clientConfig())
         // The driver lets an empty password of the URL win over a callback; its type does not know callbacks here.
-        if (password) Object.assign(this, { password })
+        if (password) Object.assign(this, { password: () => password().catch(this.#giveUpConnecting) })
         // Without a listener, a connection that dies during a query would end the process. The query reports it.
         this.on('error', () => discardIfKept(this))
         // Every server from 14 on says so before it takes the first query, and again when that changes.

@@ -211,7 +211,10 @@ describe('passwords', () => {
     expect(asked).toBe(1)
   })
 
-  test('a callback that fails is named as the cause', async () => {
+  test('a callback that fails is named as the cause, and keeps no connection open', {
+    timeout: 30_000
+  }, async () => {
+    // The server would close it after its authentication_timeout of a minute, and closing the store would wait for that.
     const cause = new Error('the vault is sealed')
     const storage = newStorage(database.url, { password: () => Promise.reject(cause) })
     await expect(storage.ready()).rejects.toMatchObject({ code: 'SESSION_BACKEND_UNAVAILABLE', cause })
