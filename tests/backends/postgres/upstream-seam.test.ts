@@ -1,4 +1,5 @@
 import { KeyvPostgres } from '@keyv/postgres'
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { newStorage } from './storage-fixture.ts'
 
@@ -55,4 +56,11 @@ test('every method of KeyvPostgres that reads or writes is replaced by one of th
 
 test('a store is a KeyvPostgres, and building it connects to nothing', () => {
   expect(newStorage('postgres://127.0.0.1:1/none')).toBeInstanceOf(KeyvPostgres)
+})
+
+test('pg still notes on its connections which statements they have prepared', () => {
+  const { connection } = new pg.Client({ connectionString: 'postgres://127.0.0.1:1/none' })
+  const changed =
+    'pg has changed: read src/backends/postgres/prepared-query.ts and adapt it to the new version'
+  expect(connection, changed).toMatchObject({ parsedStatements: {}, submittedNamedStatements: {} })
 })
