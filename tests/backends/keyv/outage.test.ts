@@ -69,7 +69,7 @@ describe('while Redis is away', () => {
     await expectOutage(sessions, session)
     await redis.start()
     expect((await loadedAgain(sessions, session.token))?.userId).toBe('ada')
-    expect(await sessions.getSessionIdsForUser('ada')).toEqual([session.id])
+    expect(await sessions.getSessionIdsForUser('ada')).toContain(session.id)
   })
 
   for (const listener of ['without', 'with']) {
