@@ -58,6 +58,7 @@ async function main(): Promise<void> {
     for (const note of result.notes) console.log(`Note: ${note}`)
     checks.push(...result.checks)
     await keep(name, result, given)
+    await (await postgres)?.dropDatabases()
   }
   if (checks.length > 0) console.log(`\n# What must hold, and what was measured\n\n${printChecks(checks)}`)
   if (given.isQuick)

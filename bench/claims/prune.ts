@@ -112,11 +112,17 @@ export const prune: Claim = {
 async function measureRound(handle: ContenderHandle, round: number, durationMs: number): Promise<Round> {
   const load = () =>
     handle.measure({ operation: 'mixed', callers: 0, rate: REQUESTS_PER_SECOND, durationMs, seed: round })
-  const calm = await load()
-  const loading = load()
-  await delay(HEAD_START_MS)
-  const pruned = await handle.prune()
-  return { calm, pruning: await loading, pruned }
+  const loadWhilePruning = async () => {
+    const loading = load()
+    await delay(HEAD_START_MS)
+    const pruned = await handle.prune()
+    return { pruning: await loading, pruned }
+  }
+  // What has just been inserted is still being written to the disk.
+  await load()
+  if (round % 2 === 0) return { calm: await load(), ...(await loadWhilePruning()) }
+  const measured = await loadWhilePruning()
+  return { ...measured, calm: await load() }
 }
 
 /** Expired sessions among the others, as if they had come and gone with them. */

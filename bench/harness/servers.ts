@@ -10,6 +10,8 @@ export interface BenchPostgres extends AsyncDisposable {
   readonly pid: number
   /** A new, empty database. */
   createDatabase(name: string): Promise<string>
+  /** Drops what createDatabase has made, so that the next claim finds the server's memory free. */
+  dropDatabases(): Promise<void>
   query<Row extends pg.QueryResultRow>(database: string, sql: string, values?: unknown[]): Promise<Row[]>
 }
 
@@ -37,12 +39,18 @@ export async function startBenchPostgres(): Promise<BenchPostgres> {
       await client.end()
     }
   }
+  const databases = new Set<string>()
   return {
     pid,
     query,
     async createDatabase(name) {
       await query('postgres', `create database ${name}`)
+      databases.add(name)
       return urlOf(name)
+    },
+    async dropDatabases() {
+      for (const name of databases) await query('postgres', `drop database ${name} with (force)`)
+      databases.clear()
     },
     [Symbol.asyncDispose]: () => server.close()
   }
