@@ -27,12 +27,10 @@ let oldNode: Project
 let database: TestDatabase
 
 beforeAll(async () => {
-  const node = async () => {
-    const project = await createProject()
-    await project.install(`node@${OLDEST_NODE}`)
-    return project
-  }
-  ;[packed, oldNode, database] = await Promise.all([packPackage(), node(), createTestDatabase()])
+  database = await createTestDatabase()
+  oldNode = await createProject()
+  await oldNode.install(`node@${OLDEST_NODE}`)
+  packed = await packPackage()
 })
 
 afterAll(async () => {
