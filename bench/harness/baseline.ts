@@ -30,5 +30,9 @@ export async function readBaseline(): Promise<Baseline> {
 }
 
 export function tableOf({ claims }: Baseline, claim: string, titleStart: string): Table | undefined {
-  return claims[claim]?.tables.find(({ title }) => title.startsWith(titleStart))
+  const tables = claims[claim]?.tables ?? []
+  return (
+    tables.find(({ title }) => title === titleStart) ??
+    tables.find(({ title }) => title.startsWith(titleStart))
+  )
 }
