@@ -36,8 +36,8 @@ const exits = nodes.map((node) => once(node, 'exit'))
 introduce(nodes)
 try {
   const cause = await Promise.race([stopping.promise, ...exits])
-  // A node that ended by itself has said why.
-  if (cause !== undefined) process.exitCode = 1
+  // A node that failed has said why. One that was stopped may be gone before the same signal has arrived here.
+  if (cause !== undefined && cause[0] !== 0) process.exitCode = 1
 } finally {
   for (const node of nodes) node.kill('SIGTERM')
   await Promise.all(exits)

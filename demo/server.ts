@@ -42,15 +42,6 @@ async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     throw error
   }
 
-  const address = addressOf(server)
-  console.log(`${node.name ?? 'The demo'} is at ${address} (sessions in ${store}, ctrl-C stops it)`)
-  process.send?.({ address })
-  process.on('message', (message) => {
-    if (typeof message === 'object' && message !== null && 'otherNode' in message) {
-      node.otherNode = String(message.otherNode)
-    }
-  })
-
   let isStopping = false
   const stop = async () => {
     // npm passes a terminal's ctrl-C on, so that it comes twice.
@@ -63,6 +54,16 @@ async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
   process.on('disconnect', stop) // whoever started this is gone
+
+  // Last, so that whoever reads the address can stop the server in an orderly way.
+  const address = addressOf(server)
+  console.log(`${node.name ?? 'The demo'} is at ${address} (sessions in ${store}, ctrl-C stops it)`)
+  process.send?.({ address })
+  process.on('message', (message) => {
+    if (typeof message === 'object' && message !== null && 'otherNode' in message) {
+      node.otherNode = String(message.otherNode)
+    }
+  })
 }
 
 function portFrom(value: string | undefined): number {

@@ -98,7 +98,8 @@ describe.each([
   test('signs in and counts with the keyboard alone, and the count is there on every node', async () => {
     const { page, complaints } = await open()
     await page.goto(first)
-    await page.keyboard.type('Ada') // the field has the keyboard from the start
+    await page.locator('input:focus').waitFor() // the field has the keyboard from the start
+    await page.keyboard.type('Ada')
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { name: 'Hello, Ada' }).waitFor()
     await tabTo(page, '#count')
