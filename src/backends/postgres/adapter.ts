@@ -22,7 +22,7 @@ import { ConnectionPool } from './pool.ts'
 import { ensureSchema, quotedTable } from './schema.ts'
 import { idleOf, policyParameters, type SessionCalls, sessionCalls } from './session-calls.ts'
 import type { ParameterValues, Statement } from './statement.ts'
-import { type SessionStatements, sessionStatements } from './statements.ts'
+import { PAGE_ROWS, type SessionStatements, sessionStatements } from './statements.ts'
 import { overrideConnecting } from './upstream-seam.ts'
 
 /** The options of {@link PostgresSessionStorage}, already validated and complete. */
@@ -33,8 +33,6 @@ interface Configured {
   readonly calls: SessionCalls
 }
 
-/** Rows for each committed step of what goes through the whole table: locks are short, and memory is constant. */
-const PAGE_ROWS = 1_000
 const MAX_DEADLOCK_RETRIES = 5
 
 /*
@@ -177,7 +175,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     while (cursor !== null) {
       const page: Array<{ cursor: string | null; ended: number }> = await this.#query(
         this.#statements.endPage,
-        { cursor, limit: PAGE_ROWS },
+        { cursor },
         doing
       )
       total += page[0]?.ended ?? 0
@@ -216,7 +214,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     for (;;) {
       const page = await this.#query<StoredSession>(
         this.#statements.page,
-        { cursor, limit: PAGE_ROWS },
+        { cursor },
         'reading all sessions'
       )
       yield* page
@@ -231,7 +229,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     for (;;) {
       const [batch] = await this.#query<{ won: boolean; removed: number; visited: number }>(
         this.#statements.prune,
-        { limit: PAGE_ROWS },
+        {},
         'removing expired sessions'
       )
       if (!batch?.won) return removed

@@ -135,18 +135,22 @@ class Line<Input, Output> {
 /** A line whose types do not matter to the lanes. */
 interface Departure {
   readonly oldest: () => number | undefined
+  readonly ready: () => number
   readonly send: () => Promise<void>
 }
 
 /** One that is under way. */
 interface Batch {
   readonly lanes: Lanes
+  readonly calls: number
 }
 
 /** The batches of one access that are under way. */
 class Lanes {
   running = 0
   slow = 0
+  /** Calls in batches that are under way and not slow. */
+  swiftCalls = 0
   /** The callers just answered are about to call again: a batch that leaves a moment later takes them along. */
   isCollecting = false
   readonly departures: Departure[] = []
@@ -160,6 +164,20 @@ class Lanes {
 
   get isFree(): boolean {
     return this.running < this.#limit + Math.min(this.slow, this.#extra)
+  }
+
+  /**
+   * Whether so many calls should leave beside those under way. A few that left beside a large batch would cost as much as
+   * that batch, and be missing in the next one: they wait for its lane.
+   */
+  isWorth(calls: number): boolean {
+    return calls * 2 >= this.swiftCalls
+  }
+
+  get ready(): number {
+    let ready = 0
+    for (const departure of this.departures) ready += departure.ready()
+    return ready
   }
 
   /** The line whose first call has waited longest. */
@@ -186,13 +204,14 @@ export class Batcher {
   readonly #lines = new Map<unknown, unknown>()
   readonly #order = new KeyOrder<SomeCall>((call) => {
     call.becomeReady()
-    this.#collect(this.#lanes[call.access])
+    this.#collect(this.#lanes[call.access], 0)
   })
   /** Not sent yet. */
   readonly #waiting: Overdue<SomeCall>
   /** Under way, and not slow so far. */
-  readonly #swift = new Overdue<Batch>(SLOW_AFTER_MS, ({ lanes }) => {
+  readonly #swift = new Overdue<Batch>(SLOW_AFTER_MS, ({ lanes, calls }) => {
     lanes.slow++
+    lanes.swiftCalls -= calls
     this.#dispatch(lanes)
   })
   #waitingCallers = 0
@@ -255,7 +274,11 @@ export class Batcher {
     const line = new Line(kind)
     const lanes = this.#lanes[kind.access]
     this.#lines.set(kind, line)
-    lanes.departures.push({ oldest: () => line.oldest, send: () => this.#send(line, lanes) })
+    lanes.departures.push({
+      oldest: () => line.oldest,
+      ready: () => line.ready.size,
+      send: () => this.#send(line, lanes)
+    })
     return line
   }
 
@@ -284,7 +307,7 @@ export class Batcher {
   #dispatch(lanes: Lanes): void {
     while (lanes.isFree) {
       const departure = lanes.next()
-      if (departure === undefined) return
+      if (departure === undefined || !lanes.isWorth(departure.ready())) return
       void departure.send()
     }
   }
@@ -295,26 +318,35 @@ export class Batcher {
     for (const call of calls) this.#stopWaiting(call)
     this.#sent += calls.length
     lanes.running++
-    const batch = { lanes }
+    lanes.swiftCalls += calls.length
+    const batch = { lanes, calls: calls.length }
     this.#swift.add(batch)
 
     const result = await this.#attempt(line, calls)
     // Any other outcome is settled call by call, while the lane is still taken.
     if ('error' in result) await this.#mend(line, calls, result.error)
-    if (!this.#swift.delete(batch)) lanes.slow--
+    if (this.#swift.delete(batch)) lanes.swiftCalls -= calls.length
+    else lanes.slow--
     lanes.running--
     // Before the callers are answered, as they will call again at once.
-    if (calls.length > 1 || lanes.next() !== undefined) this.#collect(lanes)
+    if (calls.length > 1 || lanes.next() !== undefined) this.#collect(lanes, calls.length)
     if ('outputs' in result) this.#settleAll(calls, result.outputs)
   }
 
-  /** A moment later, when those who are about to call have called. */
-  #collect(lanes: Lanes): void {
+  /**
+   * A moment later, when those who are about to call have called: at the end of this turn of the event loop, or of the next
+   * one where fewer than half of the `expected` calls have come by then.
+   */
+  #collect(lanes: Lanes, expected: number): void {
     if (lanes.isCollecting) return
     lanes.isCollecting = true
-    setImmediate(() => {
+    const depart = () => {
       lanes.isCollecting = false
       this.#dispatch(lanes)
+    }
+    setImmediate(() => {
+      if (lanes.ready * 2 < expected) setImmediate(depart)
+      else depart()
     })
   }
 

@@ -34,6 +34,11 @@ interface ParameterStatus {
   readonly parameterValue: string
 }
 
+/** What pg's clients say when they connect; @types/pg leaves it out. */
+interface Starting {
+  getStartupConf(): Readonly<Record<string, string>>
+}
+
 type Done<Row> = (error: unknown, rows: Row[]) => void
 
 /** The server's own time-outs end a statement in an orderly way; this one is for a server that is not there any more. */
@@ -44,6 +49,11 @@ const IDLE_IN_TRANSACTION_MS = 10_000
 const KEPT_MS = 5_000
 const POOL_IDLE_MS = 30_000
 const BIGINT_OID = 20
+/**
+ * Planned once for each connection. Left to itself, PostgreSQL plans a batch anew each time where the first five batches
+ * were small, which takes longer than carrying it out. No statement of ours gains from knowing its values.
+ */
+const PLANNING = { plan_cache_mode: 'force_generic_plan' }
 
 /** Milliseconds since the epoch fit a JavaScript number until the year 287396. */
 const TYPES: pg.CustomTypesConfig = {
@@ -73,7 +83,7 @@ export class ConnectionPool {
   readonly #underWay: Overdue<() => void>
   /** Both are switched off for good by the first pooler that does not carry them. */
   #usesPreparedStatements: boolean
-  #sendsTimeouts = true
+  #sendsSettings = true
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -83,6 +93,7 @@ export class ConnectionPool {
     this.#underWay = new Overdue(this.#statementLimitMs, (giveUp) => giveUp())
     const clientConfig = () => this.#clientConfig()
     const password = options.password && passwordSource(options.password)
+    const sendsPlanning = () => this.#sendsSettings
     const standbys = new WeakSet<object>()
     const discardIfKept = (client: object) => this.#discardIfKept(client)
     class StoreClient extends pg.Client {
@@ -96,6 +107,10 @@ export class ConnectionPool {
         super(clientConfig())
         // The driver lets an empty password of the URL win over a callback; its type does not know callbacks here.
         if (password) Object.assign(this, { password: () => password().catch(this.#giveUpConnecting) })
+        if (sendsPlanning()) {
+          const startup = (this as unknown as Starting).getStartupConf()
+          Object.assign(this, { getStartupConf: () => ({ ...startup, ...PLANNING }) })
+        }
         // Without a listener, a connection that dies during a query would end the process. The query reports it.
         this.on('error', () => discardIfKept(this))
         // Every server from 14 on says so before it takes the first query, and again when that changes.
@@ -197,8 +212,8 @@ export class ConnectionPool {
     try {
       return await this.#pool.connect()
     } catch (error) {
-      if (!this.#sendsTimeouts || !refusesStartupParameters(error)) throw this.#explain(error, doing)
-      this.#sendsTimeouts = false
+      if (!this.#sendsSettings || !refusesStartupParameters(error)) throw this.#explain(error, doing)
+      this.#sendsSettings = false
     }
     return this.#checkOut(doing)
   }
@@ -270,7 +285,7 @@ export class ConnectionPool {
       keepAlive: true,
       types: TYPES,
       ...(ssl === undefined ? {} : { ssl }),
-      ...(this.#sendsTimeouts
+      ...(this.#sendsSettings
         ? {
             statement_timeout: statementTimeoutMs,
             lock_timeout: lockTimeoutMs,

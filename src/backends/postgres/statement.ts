@@ -18,8 +18,7 @@ const PARAMETER_TYPES = {
   absoluteMs: 'bigint',
   tombstoneMs: 'bigint',
   except: 'text',
-  cursor: 'text',
-  limit: 'bigint'
+  cursor: 'text'
 } as const
 
 export type ParameterName = keyof typeof PARAMETER_TYPES

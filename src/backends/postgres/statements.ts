@@ -16,6 +16,11 @@ const NOW = `(date_part('epoch', statement_timestamp()) * 1000)::bigint`
 
 /** A minute in milliseconds: equal entries share their space in the index, and pruning is late by this much at most. */
 export const BUCKET_MS = 60_000
+/**
+ * Rows for each committed step of what goes through the whole table: locks are short, and memory is constant. Not a
+ * parameter, since the planner must know that it is small: it would sort the whole table for a limit that it does not know.
+ */
+export const PAGE_ROWS = 1_000
 const bucketOf = (expires: string): string => `((${expires}) / ${BUCKET_MS})::integer`
 
 const IS_TOMBSTONE = `(s.value is null and s.expires > ${NOW})`
@@ -265,7 +270,7 @@ export function sessionStatements(table: string) {
       with page as materialized (
         select s.key from ${table} s
         where s.namespace = :namespace and s.key > :cursor and s.value is not null
-        order by s.key limit :limit
+        order by s.key limit ${PAGE_ROWS}
       ), locked as materialized (
         select s.key from ${table} s
         where s.namespace = :namespace and s.key in (select page.key from page)
@@ -307,7 +312,7 @@ export function sessionStatements(table: string) {
     page: statement(`
       select ${SESSION} from ${table} s
       where s.namespace = :namespace and s.key > :cursor and ${IS_LIVE}
-      order by s.key limit :limit`),
+      order by s.key limit ${PAGE_ROWS}`),
 
     /**
      * One batch. Only rows that have work to do are taken: expired ones are deleted, and of those still live whose bucket
@@ -321,7 +326,7 @@ export function sessionStatements(table: string) {
         where (select won from turn)
           and s.namespace = :namespace and s.expires_bucket <= ${bucketOf(NOW)}
           and (s.expires <= ${NOW} or ${bucketOf('s.expires')} > s.expires_bucket)
-        order by s.expires_bucket limit :limit for update skip locked
+        order by s.expires_bucket limit ${PAGE_ROWS} for update skip locked
       ), removed as (
         delete from ${table} s using candidates
         where s.namespace = :namespace and s.key = candidates.key and s.expires <= ${NOW}
