@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { KeyOrder, type Turn } from './key-order.ts'
-import { Overdue } from './overdue.ts'
+import { Overdue, type UnderWay } from './overdue.ts'
 
 /*
  * Batches that form by themselves. A call leaves at once while a lane is free; while all are busy, calls gather, and those
@@ -58,11 +58,9 @@ interface Caller<Output> {
 }
 
 /** What the batcher must know of a call whose types only its line knows. */
-interface SomeCall extends Turn {
+interface SomeCall extends Turn, UnderWay {
   readonly callers: readonly unknown[]
-  readonly queuedAt: number
   readonly bytes: number
-  isSent: boolean
   becomeReady(): void
   giveUp(): void
   reject(error: unknown): void
@@ -70,20 +68,19 @@ interface SomeCall extends Turn {
 
 class Call<Input, Output> implements SomeCall {
   waitingFor = 0
-  isSent = false
+  since = 0
+  isUnderWay = false
   readonly callers: Caller<Output>[] = []
   readonly line: Line<Input, Output>
   readonly keys: readonly string[]
   readonly input: Input
   readonly bytes: number
-  readonly queuedAt: number
 
-  constructor(line: Line<Input, Output>, keys: readonly string[], input: Input, bytes: number, now: number) {
+  constructor(line: Line<Input, Output>, keys: readonly string[], input: Input, bytes: number) {
     this.line = line
     this.keys = keys
     this.input = input
     this.bytes = bytes
-    this.queuedAt = now
   }
 
   get access(): 'read' | 'write' {
@@ -91,11 +88,13 @@ class Call<Input, Output> implements SomeCall {
   }
 
   becomeReady(): void {
-    this.line.ready.add(this)
+    this.line.ready.push(this)
   }
 
   giveUp(): void {
-    this.line.ready.delete(this)
+    const { ready } = this.line
+    const position = ready.indexOf(this)
+    if (position !== -1) ready.splice(position, 1)
   }
 
   reject(error: unknown): void {
@@ -106,7 +105,8 @@ class Call<Input, Output> implements SomeCall {
 /** The calls of one kind whose turn has come. */
 class Line<Input, Output> {
   readonly kind: BatchKind<Input, Output>
-  readonly ready = new Set<Call<Input, Output>>()
+  /** An array for the same reason as in {@link Overdue}. */
+  readonly ready: Call<Input, Output>[] = []
 
   constructor(kind: BatchKind<Input, Output>) {
     this.kind = kind
@@ -114,21 +114,17 @@ class Line<Input, Output> {
 
   /** Since when the first of them has been waiting; undefined: there are none. */
   get oldest(): number | undefined {
-    for (const call of this.ready) return call.queuedAt
-    return undefined
+    return this.ready[0]?.since
   }
 
   /** The first of them, up to the limits, but one at least. */
   take(maxRows: number, maxBytes: number): Call<Input, Output>[] {
-    const calls: Call<Input, Output>[] = []
     let bytes = 0
-    for (const call of this.ready) {
+    const end = this.ready.findIndex((call, index) => {
       bytes += call.bytes
-      if (calls.length > 0 && (calls.length >= maxRows || bytes > maxBytes)) break
-      this.ready.delete(call)
-      calls.push(call)
-    }
-    return calls
+      return index > 0 && (index >= maxRows || bytes > maxBytes)
+    })
+    return this.ready.splice(0, end < 0 ? this.ready.length : end)
   }
 }
 
@@ -140,7 +136,7 @@ interface Departure {
 }
 
 /** One that is under way. */
-interface Batch {
+interface Batch extends UnderWay {
   readonly lanes: Lanes
   readonly calls: number
 }
@@ -206,7 +202,7 @@ export class Batcher {
     call.becomeReady()
     this.#collect(this.#lanes[call.access], 0)
   })
-  /** Not sent yet. */
+  /** Under way to be sent. */
   readonly #waiting: Overdue<SomeCall>
   /** Under way, and not slow so far. */
   readonly #swift = new Overdue<Batch>(SLOW_AFTER_MS, ({ lanes, calls }) => {
@@ -245,7 +241,7 @@ export class Batcher {
         sharing.callers.push({ resolve, reject })
         return
       }
-      const call = new Call(line, keys, input, bytes, performance.now())
+      const call = new Call(line, keys, input, bytes)
       call.callers.push({ resolve, reject })
       this.#waitingBytes += bytes
       this.#waiting.add(call)
@@ -276,7 +272,7 @@ export class Batcher {
     this.#lines.set(kind, line)
     lanes.departures.push({
       oldest: () => line.oldest,
-      ready: () => line.ready.size,
+      ready: () => line.ready.length,
       send: () => this.#send(line, lanes)
     })
     return line
@@ -299,7 +295,7 @@ export class Batcher {
     const [key] = keys
     const last = keys.length === 1 && key !== undefined ? this.#order.last(key) : undefined
     // A call in the same line has the same types.
-    return last instanceof Call && last.line === line && !last.isSent
+    return last instanceof Call && last.line === line && last.isUnderWay
       ? (last as Call<Input, Output>)
       : undefined
   }
@@ -319,7 +315,7 @@ export class Batcher {
     this.#sent += calls.length
     lanes.running++
     lanes.swiftCalls += calls.length
-    const batch = { lanes, calls: calls.length }
+    const batch = { lanes, calls: calls.length, since: 0, isUnderWay: false }
     this.#swift.add(batch)
 
     const result = await this.#attempt(line, calls)
@@ -415,7 +411,6 @@ export class Batcher {
   }
 
   #stopWaiting(call: SomeCall): void {
-    call.isSent = true
     this.#waiting.delete(call)
     this.#waitingCallers -= call.callers.length
     this.#waitingBytes -= call.bytes

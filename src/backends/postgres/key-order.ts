@@ -40,6 +40,7 @@ export class KeyOrder<T extends Turn> {
       const queue = this.#queues.get(key)
       if (queue === undefined) continue
       if (queue.length === 1) {
+        queue.length = 0 // a table that the Map has left behind may keep the queue for long, see Overdue
         this.#queues.delete(key)
         continue
       }

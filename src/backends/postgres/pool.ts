@@ -8,7 +8,7 @@ import {
   refusesStartupParameters,
   toSessionError
 } from './errors.ts'
-import { Overdue } from './overdue.ts'
+import { Overdue, type UnderWay } from './overdue.ts'
 import { PreparedQuery, type RowShapes } from './prepared-query.ts'
 import { bind, type ParameterValues, type Statement } from './statement.ts'
 
@@ -37,6 +37,11 @@ interface ParameterStatus {
 /** What pg's clients say when they connect; @types/pg leaves it out. */
 interface Starting {
   getStartupConf(): Readonly<Record<string, string>>
+}
+
+/** A statement under way. */
+interface Run extends UnderWay {
+  readonly giveUp: () => void
 }
 
 type Done<Row> = (error: unknown, rows: Row[]) => void
@@ -80,7 +85,7 @@ export class ConnectionPool {
   readonly #shapes = new WeakMap<object, RowShapes>()
   readonly #statementLimitMs: number
   /** What to do about each statement under way, should it not be answered in time. */
-  readonly #underWay: Overdue<() => void>
+  readonly #underWay: Overdue<Run>
   /** Both are switched off for good by the first pooler that does not carry them. */
   #usesPreparedStatements: boolean
   #sendsSettings = true
@@ -90,7 +95,7 @@ export class ConnectionPool {
     this.#server = redactUrl(options.url)
     this.#usesPreparedStatements = options.preparedStatements
     this.#statementLimitMs = options.statementTimeoutMs + CLIENT_TIMEOUT_GRACE_MS
-    this.#underWay = new Overdue(this.#statementLimitMs, (giveUp) => giveUp())
+    this.#underWay = new Overdue(this.#statementLimitMs, ({ giveUp }) => giveUp())
     const clientConfig = () => this.#clientConfig()
     const password = options.password && passwordSource(options.password)
     const sendsPlanning = () => this.#sendsSettings
@@ -226,9 +231,10 @@ export class ConnectionPool {
         client.release(true)
         reject(new BackendUnavailableError(this.#tooSlow('a statement', this.#statementLimitMs)))
       }
-      this.#underWay.add(giveUp)
+      const run: Run = { giveUp, since: 0, isUnderWay: false }
+      this.#underWay.add(run)
       send((error, rows) => {
-        if (!this.#underWay.delete(giveUp)) return
+        if (!this.#underWay.delete(run)) return
         if (error) {
           client.release(breaksConnection(error))
           reject(error)
