@@ -162,7 +162,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * @returns undefined for an unknown, expired, ended or malformed token.
    * @throws DataError `SESSION_DATA` where the stored row cannot be read.
    */
-  async load(token: string): Promise<Session<T> | undefined> {
+  load(token: string): Promise<Session<T> | undefined> {
     return this.#onSession(token, undefined, async (id) => {
       const row = await this.#read(id)
       return row && this.#sessionOf(row, token as SessionToken)
@@ -175,7 +175,11 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    */
   async save(token: string, data: T): Promise<boolean> {
     const entry = this.#entryOf(data, 'strict')
-    return this.#onSession(token, false, async (id) => (await this.#put(id, entry, 'refuse')) === 'stored')
+    return await this.#onSession(
+      token,
+      false,
+      async (id) => (await this.#put(id, entry, 'refuse')) === 'stored'
+    )
   }
 
   /**
@@ -199,7 +203,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    */
   async touch(token: string, options: TouchOptions = {}): Promise<boolean> {
     const own = checkIdleTimeout(options.idleTimeoutMs)
-    return this.#onSession(token, false, async (id) => {
+    return await this.#onSession(token, false, async (id) => {
       if (this.#touches.sparesTouch(id, own)) return true
       const askedAt = this.#touches.now()
       const times = await this.#storage.touch(id, own)
@@ -214,7 +218,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    */
   async rotate(token: string, data?: T): Promise<Session<T> | undefined> {
     const entry = data === undefined ? undefined : this.#entryOf(data, 'strict')
-    return this.#onSession(token, undefined, async (id) => {
+    return await this.#onSession(token, undefined, async (id) => {
       const newToken = mintToken()
       const newId = idOfOwnToken(newToken)
       const askedAt = this.#touches.now()
@@ -227,7 +231,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   }
 
   /** Ends the session. True if it was live. */
-  async destroy(token: string): Promise<boolean> {
+  destroy(token: string): Promise<boolean> {
     return this.#onSession(token, false, async (id) => {
       this.#touches.forget(id)
       return this.#storage.end(id)
@@ -249,7 +253,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     }
     const idleTimeoutMs = checkIdleTimeout(options.idleTimeoutMs) ?? null
     const entry = { ...this.#entryOf(data, 'framework'), idleTimeoutMs }
-    return this.#onSession(token, 'missing', (id) => this.#put(id, entry, ifMissing))
+    return await this.#onSession(token, 'missing', (id) => this.#put(id, entry, ifMissing))
   }
 
   /** The ids of a user's live sessions, most recently active first. */
@@ -387,7 +391,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   #onSession<R>(token: string, stranger: R, operation: (id: SessionId) => Promise<R>): Promise<R> {
     return this.#run(() => {
       const id = sessionIdOf(token)
-      return id === undefined ? Promise.resolve(stranger) : this.#turns.after(id, () => operation(id))
+      return id === undefined ? Promise.resolve(stranger) : this.#turns.after(id, operation)
     })
   }
 

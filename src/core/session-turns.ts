@@ -12,9 +12,11 @@ export class SessionTurns {
   readonly #changing = new AsyncLocalStorage<SessionId>()
 
   /** Runs the operation after the updates of this session that were called before it; at once where there are none. */
-  after<R>(id: SessionId, operation: () => Promise<R>): Promise<R> {
+  after<R>(id: SessionId, operation: (id: SessionId) => Promise<R>): Promise<R> {
     const tail = this.#tails.get(id)
-    return tail === undefined || this.#changing.getStore() === id ? operation() : tail.then(operation)
+    return tail === undefined || this.#changing.getStore() === id
+      ? operation(id)
+      : tail.then(() => operation(id))
   }
 
   /** Runs an update: after those before it, and before all calls that come later. */

@@ -25,10 +25,19 @@ export interface BatchKind<Input, Output> {
  */
 export type Remedy = 'retry' | 'split' | 'separate' | 'fail'
 
+/** How much may be under way at once, of one access. */
+export interface LaneLimits {
+  readonly lanes: number
+  /**
+   * Calls that outweigh what a statement costs by itself: more than these are divided among the free lanes, and fewer than
+   * half do not leave beside another batch.
+   */
+  readonly worthwhile: number
+}
+
 export interface BatcherOptions {
-  /** Batches of readers and of writers that may be under way at once. */
-  readonly readLanes: number
-  readonly writeLanes: number
+  readonly read: LaneLimits
+  readonly write: LaneLimits
   /** Further lanes of each access that open while a batch is slow, so that one blocked row does not stop everybody. */
   readonly extraLanes: number
   readonly maxRows: number
@@ -132,7 +141,7 @@ class Line<Input, Output> {
 interface Departure {
   readonly oldest: () => number | undefined
   readonly ready: () => number
-  readonly send: () => Promise<void>
+  readonly send: (maxCalls: number) => Promise<void>
 }
 
 /** One that is under way. */
@@ -150,26 +159,33 @@ class Lanes {
   /** The callers just answered are about to call again: a batch that leaves a moment later takes them along. */
   isCollecting = false
   readonly departures: Departure[] = []
-  readonly #limit: number
+  readonly #limits: LaneLimits
   readonly #extra: number
 
-  constructor(limit: number, extra: number) {
-    this.#limit = limit
+  constructor(limits: LaneLimits, extra: number) {
+    this.#limits = limits
     this.#extra = extra
   }
 
-  get isFree(): boolean {
-    return this.running < this.#limit + Math.min(this.slow, this.#extra)
+  get #free(): number {
+    return this.#limits.lanes + Math.min(this.slow, this.#extra) - this.running
   }
 
   /**
-   * Whether so many calls should leave beside those under way. A few that left beside a large batch would cost as much as
-   * that batch, and be missing in the next one: they wait for its lane.
+   * Whether what is ready should leave now. A few that left beside a batch would cost about as much as it, and be missing
+   * in the next one. Two callers, though, do not wait for each other: they would never meet.
    */
-  isWorth(calls: number): boolean {
-    return calls * 2 >= this.swiftCalls
+  get canLeave(): boolean {
+    if (this.#free <= 0) return false
+    return this.swiftCalls <= 1 || this.ready >= Math.max(this.#limits.worthwhile, this.swiftCalls) / 2
   }
 
+  /** How many of so many calls of one kind should leave as one batch. */
+  share(calls: number): number {
+    return Math.max(this.#limits.worthwhile, Math.ceil(calls / this.#free))
+  }
+
+  /** Calls of all kinds that could leave. */
   get ready(): number {
     let ready = 0
     for (const departure of this.departures) ready += departure.ready()
@@ -219,8 +235,8 @@ export class Batcher {
     this.#options = options
     this.#waiting = new Overdue(options.maxWaitMs, (call) => this.#giveUp(call))
     this.#lanes = {
-      read: new Lanes(options.readLanes, options.extraLanes),
-      write: new Lanes(options.writeLanes, options.extraLanes)
+      read: new Lanes(options.read, options.extraLanes),
+      write: new Lanes(options.write, options.extraLanes)
     }
   }
 
@@ -273,7 +289,7 @@ export class Batcher {
     lanes.departures.push({
       oldest: () => line.oldest,
       ready: () => line.ready.length,
-      send: () => this.#send(line, lanes)
+      send: (maxCalls) => this.#send(line, lanes, maxCalls)
     })
     return line
   }
@@ -301,16 +317,16 @@ export class Batcher {
   }
 
   #dispatch(lanes: Lanes): void {
-    while (lanes.isFree) {
+    while (lanes.canLeave) {
       const departure = lanes.next()
-      if (departure === undefined || !lanes.isWorth(departure.ready())) return
-      void departure.send()
+      if (departure === undefined) return
+      void departure.send(lanes.share(departure.ready()))
     }
   }
 
-  async #send<Input, Output>(line: Line<Input, Output>, lanes: Lanes): Promise<void> {
+  async #send<Input, Output>(line: Line<Input, Output>, lanes: Lanes, maxCalls: number): Promise<void> {
     const { maxRows, maxBytes } = this.#options
-    const calls = line.take(Math.min(maxRows, line.kind.maxRows ?? maxRows), maxBytes)
+    const calls = line.take(Math.min(maxCalls, maxRows, line.kind.maxRows ?? maxRows), maxBytes)
     for (const call of calls) this.#stopWaiting(call)
     this.#sent += calls.length
     lanes.running++

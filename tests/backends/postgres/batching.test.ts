@@ -11,8 +11,8 @@ class Refused extends Error {}
 
 function newBatcher(options: Partial<BatcherOptions> = {}): Batcher {
   return new Batcher({
-    readLanes: 1,
-    writeLanes: 1,
+    read: { lanes: 1, worthwhile: 1 },
+    write: { lanes: 1, worthwhile: 1 },
     extraLanes: 0,
     maxRows: 100,
     maxBytes: 1_000,
@@ -89,6 +89,60 @@ test('callers that call again at their answer leave together again', async () =>
   await answers
 })
 
+test('beside one call another leaves at once, but beside a batch only what is worth one', async () => {
+  const batcher = newBatcher({ write: { lanes: 2, worthwhile: 4 } })
+  const store = gatedKind()
+  const answers = ['a', 'b', 'c', 'd', 'e'].map((input) => submit(batcher, store.kind, input))
+  expect(store.batches).toEqual([['a'], ['b']])
+  await store.release()
+  expect(store.batches.slice(2)).toEqual([['c', 'd', 'e']])
+  await store.release() // b: a lane is free beside the batch of three
+  answers.push(submit(batcher, store.kind, 'f'))
+  expect(store.batches).toHaveLength(3)
+  answers.push(submit(batcher, store.kind, 'g'))
+  expect(store.batches.slice(3)).toEqual([['f', 'g']])
+  await store.release()
+  await store.release()
+  await Promise.all(answers)
+})
+
+test('more calls than are worth a batch are divided among the free lanes', async () => {
+  const batcher = newBatcher({ write: { lanes: 2, worthwhile: 2 } })
+  const store = gatedKind()
+  const [first, second] = ['first', 'second'].map((input) => submit(batcher, store.kind, input))
+  const answers = Array.from({ length: 10 }, (_, n) => submit(batcher, store.kind, `${n}`))
+  await Promise.all([store.release(), store.release(), first, second])
+  expect(store.batches.slice(2).map((batch) => batch.length)).toEqual([5, 5])
+  await store.release()
+  await store.release()
+  await Promise.all(answers)
+})
+
+test('callers that take a turn of the event loop to call again still leave together', async () => {
+  const batcher = newBatcher({ write: { lanes: 2, worthwhile: 8 } })
+  const store = gatedKind()
+  const caller = async (name: string) => {
+    await submit(batcher, store.kind, `${name}1`)
+    await turn()
+    return submit(batcher, store.kind, `${name}2`)
+  }
+  const answers = Promise.all([
+    submit(batcher, store.kind, 'x'),
+    submit(batcher, store.kind, 'y'),
+    caller('a'),
+    caller('b'),
+    caller('c')
+  ])
+  await store.release()
+  await store.release()
+  expect(store.batches.slice(2)).toEqual([['a1', 'b1', 'c1']])
+  await store.release()
+  await turn()
+  expect(store.batches.slice(3)).toEqual([['a2', 'b2', 'c2']])
+  await store.release()
+  await answers
+})
+
 test('readers and writers have lanes of their own', async () => {
   const batcher = newBatcher()
   const reads = gatedKind('read')
@@ -101,7 +155,7 @@ test('readers and writers have lanes of their own', async () => {
 })
 
 test('calls with a key in common are sent one after the other, in the order of the calls', async () => {
-  const batcher = newBatcher({ readLanes: 4, writeLanes: 4 })
+  const batcher = newBatcher({ read: { lanes: 4, worthwhile: 2 }, write: { lanes: 4, worthwhile: 2 } })
   const reads = gatedKind('read')
   const writes = gatedKind('write')
   const answers = Promise.all([
@@ -136,7 +190,7 @@ test('a reader waits for the one writer before it', async () => {
 })
 
 test('a call on two keys waits for both, and holds up both', async () => {
-  const batcher = newBatcher({ writeLanes: 4 })
+  const batcher = newBatcher({ write: { lanes: 4, worthwhile: 1 } })
   const store = gatedKind()
   const answers = Promise.all([
     submit(batcher, store.kind, 'on a', 'a'),
@@ -249,7 +303,12 @@ test('a lost connection is not tried again call by call', async () => {
 test.each<[Remedy]>([['retry'], ['split'], ['separate'], ['fail']])(
   'with the remedy %s every caller is answered exactly once, and the batcher drains',
   async (remedy) => {
-    const batcher = newBatcher({ readLanes: 2, writeLanes: 2, extraLanes: 2, remedyFor: () => remedy })
+    const batcher = newBatcher({
+      read: { lanes: 2, worthwhile: 2 },
+      write: { lanes: 2, worthwhile: 2 },
+      extraLanes: 2,
+      remedyFor: () => remedy
+    })
     let seed = 1
     const random = () => {
       seed = (seed * 48_271) % 2_147_483_647
