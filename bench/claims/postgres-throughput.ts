@@ -32,6 +32,7 @@ export const postgresThroughput: Claim = {
             BASE,
             'pg, unnamed statements',
             'pg, named statements',
+            'pg, bare batches',
             'Keyv + @keyv/postgres',
             'connect-redis'
           ],

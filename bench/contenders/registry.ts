@@ -28,6 +28,10 @@ export const CONTENDERS = {
     place: 'postgres',
     open: async (setup) => (await import('./raw-postgres.ts')).openRawPostgres(setup, 'named')
   },
+  'pg, bare batches': {
+    place: 'postgres',
+    open: async (setup) => (await import('./bare-batches.ts')).openBareBatches(setup)
+  },
   'Keyv + @keyv/postgres': {
     place: 'postgres',
     open: async (setup) => (await import('./plain-keyv.ts')).openKeyvPostgres(setup)
