@@ -318,13 +318,13 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
   }
 
   /** Reads what is committed, at once; or, where calls before it are waiting, in its turn among them. */
-  async #read<T>({ table, writer }: OpenStore, run: (table: SessionTable) => T, inTurn: boolean): Promise<T> {
+  #read<T>({ table, writer }: OpenStore, run: (table: SessionTable) => T, inTurn: boolean): Promise<T> {
     if (!inTurn) {
       try {
-        return run(table)
+        return Promise.resolve(run(table))
       } catch (error) {
         // The log of a process that crashed is being recovered by another one: the writer knows how to wait.
-        if (!isBusy(error)) throw sessionErrorOf(error, this.#path)
+        if (!isBusy(error)) return Promise.reject(sessionErrorOf(error, this.#path))
       }
     }
     return writer.submit({ run: () => run(table), changes: 'nothing' })
