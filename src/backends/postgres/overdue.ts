@@ -1,7 +1,8 @@
 /** How many looks at what is under way there are within the limit; something is found late by at most one look. */
 const LOOKS = 4
-/** Fewer than these are not worth tidying up. */
+/** Items that are no longer under way are removed when there are so many of them, and a quarter of the others. */
 const MIN_UNTIDY = 32
+const UNTIDY_SHARE = 1 / 4
 
 /** Something under way. Both fields are kept by {@link Overdue}. */
 export interface UnderWay {
@@ -49,7 +50,7 @@ export class Overdue<T extends UnderWay> {
     item.isUnderWay = false
     this.#size--
     if (this.#size === 0) this.#items.length = 0
-    else if (this.#items.length > 2 * this.#size + MIN_UNTIDY) this.#tidy()
+    else if (this.#items.length > (1 + UNTIDY_SHARE) * this.#size + MIN_UNTIDY) this.#tidy()
     return true
   }
 
