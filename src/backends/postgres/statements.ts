@@ -18,7 +18,7 @@ const NOW = `(date_part('epoch', statement_timestamp()) * 1000)::bigint`
 export const BUCKET_MS = 60_000
 /**
  * Rows for each committed step of what goes through the whole table: locks are short, and memory is constant. Not a
- * parameter, since the planner must know that it is small: it would sort the whole table for a limit that it does not know.
+ * parameter, since plans are made without knowing those, and a small limit asks for another plan than a large one.
  */
 export const PAGE_ROWS = 1_000
 const bucketOf = (expires: string): string => `((${expires}) / ${BUCKET_MS})::integer`

@@ -6,13 +6,12 @@ import {
   PostgresSessionStorage,
   type PostgresStorageOptions
 } from '../../../src/backends/postgres/adapter.ts'
+import type { PoolOptions } from '../../../src/backends/postgres/pool.ts'
 import type { SessionId } from '../../../src/core/session.ts'
 
 export const HOUR = 3_600_000
 
-const OPTIONS: Omit<PostgresStorageOptions, 'url'> = {
-  schema: 'public',
-  table: 'bodhi_sessions',
+export const POOL_OPTIONS: Omit<PoolOptions, 'url'> = {
   maxConnections: 6,
   maxQueued: 10_000,
   connectTimeoutMs: 5_000,
@@ -21,7 +20,13 @@ const OPTIONS: Omit<PostgresStorageOptions, 'url'> = {
   preparedStatements: true,
   ssl: undefined,
   password: undefined,
-  applicationName: 'bodhi-session',
+  applicationName: 'bodhi-session'
+}
+
+const OPTIONS: Omit<PostgresStorageOptions, 'url'> = {
+  ...POOL_OPTIONS,
+  schema: 'public',
+  table: 'bodhi_sessions',
   migrate: true
 }
 

@@ -1,0 +1,74 @@
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { textArray } from '../../../src/backends/postgres/binary-array.ts'
+import { ConnectionPool } from '../../../src/backends/postgres/pool.ts'
+import type { Statement } from '../../../src/backends/postgres/statement.ts'
+import { type SessionStatements, sessionStatements } from '../../../src/backends/postgres/statements.ts'
+import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts'
+import { openStorage, operator, POOL_OPTIONS, sessionId } from './storage-fixture.ts'
+
+const statements = sessionStatements('bodhi_sessions')
+let database: TestDatabase
+
+beforeEach(async (context) => {
+  const fresh = await createTestDatabase()
+  database = fresh
+  context.onTestFinished(() => fresh.drop())
+})
+
+async function fillTable(sessions: number): Promise<void> {
+  const storage = await openStorage(database.url)
+  await storage.disconnect()
+  const client = await operator(database.url)
+  await client.query(`
+    insert into bodhi_sessions
+      (namespace, key, value, user_id, version, created_at, last_active_at, expires, expires_bucket)
+    select 'sessions', md5(n::text), repeat('x', 900), 'user ' || n % 10000, 1, now, now, now + n::bigint * 60000,
+      now / 60000 + n
+    from generate_series(1, ${sessions}) n, (select (extract(epoch from now()) * 1000)::bigint as now) clock`)
+  if (sessions > 0) await client.query('analyze bodhi_sessions')
+}
+
+/** As a connection of the store plans it. */
+async function planOf(pool: ConnectionPool, { name, text, parameters }: Statement): Promise<string> {
+  await pool.queryText(`prepare "plan of ${name}" as ${text}`, [], 'a test')
+  const values = parameters.length > 0 ? `(${parameters.map(() => 'null').join(', ')})` : ''
+  const rows = await pool.queryText(`explain execute "plan of ${name}"${values}`, [], 'a test')
+  return (rows as Array<{ 'QUERY PLAN': string }>).map((row) => row['QUERY PLAN']).join('\n')
+}
+
+/** One statement, or all in a record of them. */
+function statementsIn(part: Statement | object): Statement[] {
+  return 'parameters' in part ? [part as Statement] : Object.values(part).flatMap(statementsIn)
+}
+
+/** These look at every row, by what they are for. */
+const WHOLE_TABLE: ReadonlyArray<keyof SessionStatements> = ['count', 'endRest', 'ping']
+
+test.each([[0], [20], [100_000]])(
+  'with %d sessions in the table, no plan reads all of it, as the same plans will serve a larger one',
+  async (sessions) => {
+    await fillTable(sessions)
+    const pool = new ConnectionPool({ ...POOL_OPTIONS, url: database.url, maxConnections: 1 })
+    onTestFinished(() => pool.end())
+    const picked = Object.entries(statements).filter(([name]) => !WHOLE_TABLE.some((whole) => whole === name))
+    for (const [name, found] of picked) {
+      for (const statement of statementsIn(found)) {
+        const plan = await planOf(pool, statement)
+        expect(plan, name).toMatch(/Index|Insert/)
+        expect(plan, name).not.toContain('Seq Scan')
+      }
+    }
+  }
+)
+
+test('a statement is planned once for each connection, however small the first batches are', async () => {
+  await fillTable(0)
+  const pool = new ConnectionPool({ ...POOL_OPTIONS, url: database.url, maxConnections: 1 })
+  onTestFinished(() => pool.end())
+  const { many } = statements.read
+  const ids = textArray([sessionId('a'), sessionId('b')])
+  for (let i = 0; i < 20; i++)
+    await pool.query(many, { namespace: 'sessions', ids, absoluteMs: 1_000 }, 'a test')
+  const plans = 'select custom_plans::int, generic_plans::int from pg_prepared_statements where name = $1'
+  expect(await pool.queryText(plans, [many.name], 'a test')).toEqual([{ custom_plans: 0, generic_plans: 20 }])
+})
