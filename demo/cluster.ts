@@ -49,7 +49,8 @@ function introduce(nodes: readonly ChildProcess[]): void {
     node.once('message', (message) => {
       if (typeof message !== 'object' || message === null || !('address' in message)) return
       for (const other of nodes) {
-        if (other !== node && other.connected) other.send({ otherNode: `${message.address}/account` })
+        // With a callback, as a node that is just stopping cannot be told, and need not: its exit says how that went.
+        if (other !== node) other.send({ otherNode: `${message.address}/account` }, () => {})
       }
     })
   }

@@ -58,7 +58,8 @@ async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // Last, so that whoever reads the address can stop the server in an orderly way.
   const address = addressOf(server)
   console.log(`${node.name ?? 'The demo'} is at ${address} (sessions in ${store}, ctrl-C stops it)`)
-  process.send?.({ address })
+  // With a callback, as whoever started this may be gone: 'disconnect' stops the server then.
+  process.send?.({ address }, undefined, undefined, () => {})
   process.on('message', (message) => {
     if (typeof message === 'object' && message !== null && 'otherNode' in message) {
       node.otherNode = String(message.otherNode)
