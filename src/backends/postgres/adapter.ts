@@ -22,7 +22,7 @@ import { ConnectionPool } from './pool.ts'
 import { ensureSchema, quotedTable } from './schema.ts'
 import { idleOf, policyParameters, type SessionCalls, sessionCalls } from './session-calls.ts'
 import type { ParameterValues, Statement } from './statement.ts'
-import { PAGE_ROWS, type SessionStatements, sessionStatements } from './statements.ts'
+import { PAGE_ROWS, PRUNE_ROWS, type SessionStatements, sessionStatements } from './statements.ts'
 import { overrideConnecting } from './upstream-seam.ts'
 
 /** The options of {@link PostgresSessionStorage}, already validated and complete. */
@@ -41,6 +41,7 @@ const MAX_DEADLOCK_RETRIES = 5
  */
 const READS: LaneLimits = { lanes: 2, worthwhile: 16 }
 const WRITES: LaneLimits = { lanes: 2, worthwhile: 64 }
+const PRUNE_REST = 4
 const MAX_BATCH_ROWS = 256
 const MAX_BATCH_BYTES = 1024 * 1024
 const MAX_QUEUED_BYTES = 128 * 1024 * 1024
@@ -220,9 +221,11 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     }
   }
 
+  /** Rests after each step for four times as long as that took: nobody waits for it, and others use the server. */
   async prune(): Promise<number> {
     let removed = 0
     for (;;) {
+      const start = performance.now()
       const [batch] = await this.#query<{ won: boolean; removed: number; visited: number }>(
         this.#statements.prune,
         {},
@@ -230,7 +233,8 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
       )
       if (!batch?.won) return removed
       removed += batch.removed
-      if (batch.visited < PAGE_ROWS) return removed
+      if (batch.visited < PRUNE_ROWS) return removed
+      await delay(PRUNE_REST * (performance.now() - start))
     }
   }
 

@@ -21,6 +21,8 @@ export const BUCKET_MS = 60_000
  * parameter, since plans are made without knowing those, and a small limit asks for another plan than a large one.
  */
 export const PAGE_ROWS = 1_000
+/** Rows for each step of pruning, which nobody waits for: few, so that it takes little from those who do wait. */
+export const PRUNE_ROWS = 50
 const bucketOf = (expires: string): string => `((${expires}) / ${BUCKET_MS})::integer`
 
 const IS_TOMBSTONE = `(s.value is null and s.expires > ${NOW})`
@@ -326,7 +328,7 @@ export function sessionStatements(table: string) {
         where (select won from turn)
           and s.namespace = :namespace and s.expires_bucket <= ${bucketOf(NOW)}
           and (s.expires <= ${NOW} or ${bucketOf('s.expires')} > s.expires_bucket)
-        order by s.expires_bucket limit ${PAGE_ROWS} for update skip locked
+        order by s.expires_bucket limit ${PRUNE_ROWS} for update skip locked
       ), removed as (
         delete from ${table} s using candidates
         where s.namespace = :namespace and s.key = candidates.key and s.expires <= ${NOW}
