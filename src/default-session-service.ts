@@ -71,6 +71,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   readonly #pruning: PruneTimer
   #ownsStorage = false
   #closing: Promise<void> | undefined
+  readonly #stopping = new AbortController()
   #underWay = 0
   #drained: (() => void) | undefined
 
@@ -335,10 +336,11 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
 
   /**
    * Removes expired sessions and tombstones of this namespace.
-   * @returns The number of expired sessions; tombstones are not counted, nor is what another node is removing now.
+   * @returns The number of expired sessions; tombstones are not counted, nor is what another node is removing now. Fewer
+   * than there are where `close` is called meanwhile.
    */
   async pruneExpired(): Promise<number> {
-    return this.#run(() => this.#storage.prune())
+    return this.#run(() => this.#storage.prune(this.#stopping.signal))
   }
 
   /** Resolves if the store answers, throws if not: for a health check. */
@@ -347,7 +349,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   }
 
   /**
-   * Waits for what is under way, then closes the store if `connect` or `fromEnv` opened it; a Keyv that was passed in stays
+   * Waits for what is under way (a prune ends with its present batch), then closes the store if `connect` or `fromEnv` opened it; a Keyv that was passed in stays
    * open. Idempotent. The process can exit afterwards.
    */
   close(): Promise<void> {
@@ -361,6 +363,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
 
   async #close(): Promise<void> {
     const pruned = this.#pruning.stop()
+    this.#stopping.abort()
     if (this.#underWay > 0) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve

@@ -173,9 +173,10 @@ export interface SessionStorage extends KeyvStorageAdapter {
 
   /**
    * Removes expired rows and tombstones of this namespace, in batches, re-checking expiry in the same statement. The
-   * number of expired sessions removed; tombstones are not counted. 0 where another node is at it already.
+   * number of expired sessions removed; tombstones are not counted. 0 where another node is at it already. When `signal`
+   * aborts, the batch under way is the last one.
    */
-  prune(): Promise<number>
+  prune(signal?: AbortSignal): Promise<number>
 
   /** Asks the store for an answer; throws where there is none. */
   ping(): Promise<void>

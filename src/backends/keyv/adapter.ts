@@ -252,10 +252,11 @@ export class KeyvSessionStorage extends Hookified implements SessionStorage {
     }
   }
 
-  async prune(): Promise<number> {
+  async prune(signal?: AbortSignal): Promise<number> {
     let pruned = 0
     if (this.guarantees.listing) {
       for await (const [key, text] of this.#list('')) {
+        if (signal?.aborted) return pruned
         if (await this.#pruneEntry(key, text)) pruned++
       }
     }

@@ -222,7 +222,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
   }
 
   /** Rests after each step for four times as long as that took: nobody waits for it, and others use the server. */
-  async prune(): Promise<number> {
+  async prune(signal?: AbortSignal): Promise<number> {
     let removed = 0
     for (;;) {
       const start = performance.now()
@@ -234,7 +234,9 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
       if (!batch?.won) return removed
       removed += batch.removed
       if (batch.visited < PRUNE_ROWS) return removed
-      await delay(PRUNE_REST * (performance.now() - start))
+      const rest = delay(PRUNE_REST * (performance.now() - start), undefined, signal && { signal })
+      await rest.catch(() => {}) // cut short by the signal
+      if (signal?.aborted) return removed
     }
   }
 

@@ -213,7 +213,7 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
     }
   }
 
-  prune(): Promise<number> {
+  prune(signal?: AbortSignal): Promise<number> {
     return this.#longWork(async ({ table, writer }) => {
       let pruned = 0
       for (;;) {
@@ -222,7 +222,7 @@ export class SqliteSessionStorage extends KeyvSqliteSeams implements SessionStor
           changes: 'nothing'
         })
         pruned += removed
-        if (!more) return pruned
+        if (!more || signal?.aborted) return pruned
       }
     })
   }

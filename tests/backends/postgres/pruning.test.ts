@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { beforeEach, expect, test } from 'vitest'
+import { DefaultSessionService } from '../../../src/index.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts'
 import { entry, HOUR, openStorage, operator, sessionId, until } from './storage-fixture.ts'
 
@@ -67,6 +68,22 @@ test('expired sessions and tombstones go, live sessions stay; only sessions are 
   expect(await storage.prune()).toBe(2_489)
   expect(await countRows(client)).toBe(10)
   expect(await storage.prune()).toBe(0)
+})
+
+test('a service that is closed does not prune to the end, and the next one goes on', async () => {
+  const connect = () => DefaultSessionService.connect(database.url, { pruneIntervalMs: 0 })
+  const closing = await connect()
+  const sessions = 2_000
+  await Promise.all(Array.from({ length: sessions }, (_, n) => closing.create({ n })))
+  const client = await operator(database.url)
+  await age(client, 60 * 24 * HOUR)
+  const pruning = closing.pruneExpired()
+  await until(async () => (await countRows(client)) < sessions)
+  await closing.close()
+  const first = await pruning
+  expect(first).toBeLessThan(sessions)
+  await using next = await connect()
+  expect(first + (await next.pruneExpired())).toBe(sessions)
 })
 
 test('a session in use is found again when it has expired in the end', async () => {
