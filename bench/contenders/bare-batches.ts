@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { BenchData, Contender, ContenderSetup } from '../harness/contender.ts'
+import { expiryOf } from '../harness/workload.ts'
 
 /** A kind of statement for many calls at once; answers come back by key. */
 interface Kind {
@@ -120,8 +121,4 @@ export async function openBareBatches({ location, connections }: ContenderSetup)
     destroy: (key) => end(key, '', 0),
     close: () => pool.end()
   }
-}
-
-function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
-  return new Date(cookie.expires).getTime()
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { BenchData, Contender, ContenderSetup } from '../harness/contender.ts'
+import { expiryOf } from '../harness/workload.ts'
 
 /** What the driver itself can do: one statement for each call, and nothing that a store has to promise. */
 export async function openRawPostgres(
@@ -51,8 +52,4 @@ export async function openRawPostgres(
     destroy: (key) => run('destroy', 'delete from raw_sessions where key = $1', [key]),
     close: () => pool.end()
   }
-}
-
-function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
-  return new Date(cookie.expires).getTime()
 }

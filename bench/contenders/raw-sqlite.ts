@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import type { BenchData, Contender, ContenderSetup } from '../harness/contender.ts'
+import { expiryOf } from '../harness/workload.ts'
 import { openBetterSqlite3Database } from './better-sqlite3.ts'
 
 type Parameter = string | number
@@ -63,8 +64,4 @@ function rawSqlite(database: Driver): Contender {
     },
     close: async () => database.close()
   }
-}
-
-function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
-  return new Date(cookie.expires).getTime()
 }

@@ -34,6 +34,11 @@ export function cookieOf(random: () => number): BenchCookie {
   return { originalMaxAge: DAY_MS, expires: expires.toISOString(), httpOnly: true, path: '/' }
 }
 
+/** In milliseconds since the epoch. */
+export function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
+  return new Date(cookie.expires).getTime()
+}
+
 /** Runs one operation and gives how many the store has carried out. */
 export type Step = (contender: Contender, keys: readonly string[], random: () => number) => Promise<number>
 

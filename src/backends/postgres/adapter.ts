@@ -16,8 +16,9 @@ import {
   WHOLE_GUARANTEES
 } from '../backend.ts'
 import { type KeyvView, keyvView } from '../keyv-view.ts'
-import { Batcher, type BatchKind, type LaneLimits } from './batching.ts'
+import { Batcher, type BatchKind } from './batching.ts'
 import { remedyFor } from './errors.ts'
+import type { LaneLimits } from './lanes.ts'
 import { ConnectionPool } from './pool.ts'
 import { ensureSchema, quotedTable } from './schema.ts'
 import { idleOf, policyParameters, type SessionCalls, sessionCalls } from './session-calls.ts'
