@@ -47,7 +47,7 @@ type Obstacle = 'live' | 'tombstone' | 'nothing'
 export type SessionCalls = ReturnType<typeof sessionCalls>
 
 /** How often revoke follows a session that is rotated away under its hands before it gives up. */
-const MAX_PURSUITS = 100
+const MAX_PURSUITS = 1_000
 const PURSUIT_DELAY_MS = 5
 
 export function policyParameters(policy: StoragePolicy) {
