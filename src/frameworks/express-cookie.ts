@@ -1,6 +1,9 @@
 import type { CookieOptions, SessionData } from 'express-session'
 import type { Session } from '../core/session.ts'
 
+/** What a slow moment between two readings of the clock may cost. */
+const MAX_CLOCK_LOSS_MS = 10
+
 /*
  * In express-session one value, `cookie.maxAge`, says how long the browser keeps the cookie and how long the store keeps
  * the session. Here it is translated to and from a session's own idle timeout.
@@ -15,7 +18,7 @@ export function idleTimeoutOf(cookie: unknown): number | null {
   const { expires, originalMaxAge, maxAge, toJSON } = cookie as Readonly<Record<string, unknown>>
   // In express-session's own Cookie `expires` lags behind: it counts from the load, or from the first byte of a long
   // response, and near the absolute deadline it is cut. What it is reset to, again and again, is the original.
-  if (expires && typeof toJSON === 'function' && isNumber(originalMaxAge)) return originalMaxAge
+  if (expires && typeof toJSON === 'function' && isNumber(originalMaxAge)) return withoutClockLoss(originalMaxAge)
   if (typeof expires === 'string' || expires instanceof Date) {
     const remaining = new Date(expires).getTime() - Date.now()
     return Number.isNaN(remaining) ? null : remaining
@@ -51,6 +54,15 @@ export function withListedCookie(data: object, expiresAt: Date, defaults: Cookie
 function withCookie(data: object, cookie: object): SessionData {
   // SessionData is what the application has declared that it puts there: its word, as the type of the data is.
   return Object.assign(data, { cookie }) as object as SessionData
+}
+
+/**
+ * express-session asks the clock twice whenever it sets or resets maxAge, once per request at least, and may lose a
+ * millisecond each time: written back, they would add up. So a timeout just short of a whole second is that second.
+ */
+function withoutClockLoss(maxAge: number): number {
+  const wholeSeconds = Math.ceil(maxAge / 1_000) * 1_000
+  return wholeSeconds - maxAge <= MAX_CLOCK_LOSS_MS ? wholeSeconds : maxAge
 }
 
 /** `expires: false` stays what it is: the application asked for a cookie that dies with the browser. */
