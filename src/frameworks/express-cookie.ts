@@ -18,7 +18,8 @@ export function idleTimeoutOf(cookie: unknown): number | null {
   const { expires, originalMaxAge, maxAge, toJSON } = cookie as Readonly<Record<string, unknown>>
   // In express-session's own Cookie `expires` lags behind: it counts from the load, or from the first byte of a long
   // response, and near the absolute deadline it is cut. What it is reset to, again and again, is the original.
-  if (expires && typeof toJSON === 'function' && isNumber(originalMaxAge)) return withoutClockLoss(originalMaxAge)
+  if (expires && typeof toJSON === 'function' && isNumber(originalMaxAge))
+    return withoutClockLoss(originalMaxAge)
   if (typeof expires === 'string' || expires instanceof Date) {
     const remaining = new Date(expires).getTime() - Date.now()
     return Number.isNaN(remaining) ? null : remaining
