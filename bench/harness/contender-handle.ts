@@ -22,7 +22,7 @@ export class ContenderHandle {
 
   private constructor(name: ContenderName) {
     this.name = name
-    this.#child = fork(MAIN, { execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'] })
+    this.#child = fork(MAIN, { execArgv: ['--disable-warning=ExperimentalWarning'] })
     this.#child.on('message', (message: AnswerMessage) => this.#settle(message))
     this.#child.once('exit', (code, signal) => {
       for (const { reject } of this.#waiting.values())

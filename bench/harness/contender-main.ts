@@ -1,4 +1,4 @@
-import { openContender } from '../contenders/registry.ts'
+import { entryOf, openContender } from '../contenders/registry.ts'
 import type { Contender } from './contender.ts'
 import { measure } from './measure.ts'
 import type { Answer, AnswerMessage, Pruned, Request, RequestMessage } from './messages.ts'
@@ -13,6 +13,7 @@ import { dataOf, keyOf } from './workload.ts'
 const FILL_ROWS = 2_000
 
 let contender: Contender | undefined
+let isSynchronous = false
 let keys: string[] = []
 
 process.on('message', ({ id, request }: RequestMessage) => {
@@ -33,13 +34,14 @@ async function carryOut(request: Request): Promise<Answer> {
   switch (request.do) {
     case 'open':
       contender = await openContender(request.name, request.setup)
+      isSynchronous = ['sqlite', 'memory'].includes(entryOf(request.name).place)
       return {}
     case 'fill':
       keys = Array.from({ length: request.count }, (_, n) => keyOf(n))
       if (request.write) await fill(opened())
       return {}
     case 'measure':
-      return { figures: await measure(opened(), keys, request.slice) }
+      return { figures: await measure(opened(), keys, request.slice, isSynchronous) }
     case 'prune':
       return { pruned: await prune(opened()) }
     case 'close':
