@@ -5,7 +5,6 @@ import type {
   SessionEntry,
   SessionGuarantees,
   SessionStorage,
-  SessionTimes,
   StoredSession
 } from './backends/backend.ts'
 import { keyvOver, openStorage, storageOf } from './backends/registry.ts'
@@ -18,7 +17,7 @@ import { PruneTimer } from './core/prune-timer.ts'
 import type { Session, SessionId, SessionInfo, SessionToken } from './core/session.ts'
 import { SessionTurns } from './core/session-turns.ts'
 import { asSessionId, mintToken, sessionIdOf } from './core/token.ts'
-import { TouchMemory } from './core/touch-memory.ts'
+import { type SeenTimes, TouchMemory } from './core/touch-memory.ts'
 import { defaultUserIdOf, normaliseUserId, requireUserId } from './core/user-id.ts'
 
 /** A collision of 256 random bits does not happen; one that does is a broken source of randomness. */
@@ -140,9 +139,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   }
 
   /** Starts a session under a token of our own making; a token from outside is never adopted. */
-  async create(data: T): Promise<Session<T>> {
-    const entry = this.#entryOf(data, 'strict')
+  create(data: T): Promise<Session<T>> {
     return this.#run(async () => {
+      const entry = this.#entryOf(data, 'strict')
       for (let attempt = 1; attempt <= MAX_CREATE_ATTEMPTS; attempt++) {
         const token = mintToken()
         const id = idOfOwnToken(token)
@@ -164,23 +163,23 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * @throws DataError `SESSION_DATA` where the stored row cannot be read.
    */
   load(token: string): Promise<Session<T> | undefined> {
-    return this.#onSession(token, undefined, async (id) => {
-      const row = await this.#read(id)
-      return row && this.#sessionOf(row, token as SessionToken)
-    })
+    return this.#run(() =>
+      this.#onSession(token, undefined, async (id) => {
+        const row = await this.#read(id)
+        return row && this.#sessionOf(row, token as SessionToken)
+      })
+    )
   }
 
   /**
    * Replaces the data and extends the idle timeout.
    * @returns false where there is no such live session; nothing is written then.
    */
-  async save(token: string, data: T): Promise<boolean> {
-    const entry = this.#entryOf(data, 'strict')
-    return await this.#onSession(
-      token,
-      false,
-      async (id) => (await this.#put(id, entry, 'refuse')) === 'stored'
-    )
+  save(token: string, data: T): Promise<boolean> {
+    return this.#run(() => {
+      const entry = this.#entryOf(data, 'strict')
+      return this.#onSession(token, false, async (id) => (await this.#put(id, entry, 'refuse')) === 'stored')
+    })
   }
 
   /**
@@ -189,26 +188,32 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * is written and its error is passed on.
    * @throws ConflictError `SESSION_CONFLICT` after 100 lost races.
    */
-  async update(token: string, change: Change<T>): Promise<Session<T> | undefined> {
-    if (typeof change !== 'function') {
-      throw new ConfigurationError(`update(token, change): change must be a function; got ${typeof change}.`)
-    }
-    const id = sessionIdOf(token)
-    if (id === undefined) return this.#run(async () => undefined)
-    return this.#run(() => this.#turns.exclusive(id, () => this.#update(id, token as SessionToken, change)))
+  update(token: string, change: Change<T>): Promise<Session<T> | undefined> {
+    return this.#run(() => {
+      if (typeof change !== 'function') {
+        throw new ConfigurationError(
+          `update(token, change): change must be a function; got ${typeof change}.`
+        )
+      }
+      const id = sessionIdOf(token)
+      if (id === undefined) return Promise.resolve(undefined)
+      return this.#turns.exclusive(id, () => this.#update(id, token as SessionToken, change))
+    })
   }
 
   /**
    * Extends the idle timeout, never the absolute one, and leaves the data alone. A touch that would gain less than
    * `touchAfterMs` asks nobody; `true` then means "live when last seen here".
    */
-  async touch(token: string, options: TouchOptions = {}): Promise<boolean> {
-    const own = checkIdleTimeout(options.idleTimeoutMs)
-    return await this.#onSession(token, false, async (id) => {
-      if (this.#touches.sparesTouch(id, own)) return true
-      const askedAt = this.#touches.now()
-      const times = await this.#storage.touch(id, own)
-      return this.#seen(id, times, askedAt)
+  touch(token: string, options: TouchOptions = {}): Promise<boolean> {
+    return this.#run(() => {
+      const own = checkIdleTimeout(options.idleTimeoutMs)
+      return this.#onSession(token, false, async (id) => {
+        if (this.#touches.sparesTouch(id, own)) return true
+        const askedAt = this.#touches.now()
+        const times = await this.#storage.touch(id, own)
+        return this.#seen(id, times, askedAt)
+      })
     })
   }
 
@@ -217,26 +222,30 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * whenever somebody signs in, so that a token planted before is worth nothing (session fixation, CWE-384).
    * @returns undefined where there is no such live session; of two rotations at once one wins, the other gets this.
    */
-  async rotate(token: string, data?: T): Promise<Session<T> | undefined> {
-    const entry = data === undefined ? undefined : this.#entryOf(data, 'strict')
-    return await this.#onSession(token, undefined, async (id) => {
-      const newToken = mintToken()
-      const newId = idOfOwnToken(newToken)
-      const askedAt = this.#touches.now()
-      const row = await this.#storage.rotate(id, newId, entry)
-      this.#touches.forget(id)
-      if (row === undefined) return undefined
-      this.#touches.remember(newId, row, askedAt)
-      return this.#sessionOf(row, newToken)
+  rotate(token: string, data?: T): Promise<Session<T> | undefined> {
+    return this.#run(() => {
+      const entry = data === undefined ? undefined : this.#entryOf(data, 'strict')
+      return this.#onSession(token, undefined, async (id) => {
+        const newToken = mintToken()
+        const newId = idOfOwnToken(newToken)
+        const askedAt = this.#touches.now()
+        const row = await this.#storage.rotate(id, newId, entry)
+        this.#touches.forget(id)
+        if (row === undefined) return undefined
+        this.#touches.remember(newId, row, askedAt)
+        return this.#sessionOf(row, newToken)
+      })
     })
   }
 
   /** Ends the session. True if it was live. */
   destroy(token: string): Promise<boolean> {
-    return this.#onSession(token, false, async (id) => {
-      this.#touches.forget(id)
-      return this.#storage.end(id)
-    })
+    return this.#run(() =>
+      this.#onSession(token, false, (id) => {
+        this.#touches.forget(id)
+        return this.#storage.end(id)
+      })
+    )
   }
 
   /**
@@ -245,46 +254,48 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * @returns 'ended' for a token whose session has ended (nothing brings it back), 'missing' for a token without a session
    * where `ifMissing` is 'refuse' and for what cannot be a token.
    */
-  async put(token: string, data: T, options: PutOptions): Promise<PutOutcome['outcome']> {
-    const ifMissing = options?.ifMissing
-    if (ifMissing !== 'insert' && ifMissing !== 'refuse') {
-      throw new ConfigurationError(
-        `put(token, data, { ifMissing }): must be 'insert' or 'refuse'; got ${ifMissing}.`
-      )
-    }
-    const idleTimeoutMs = checkIdleTimeout(options.idleTimeoutMs) ?? null
-    const entry = { ...this.#entryOf(data, 'framework'), idleTimeoutMs }
-    return await this.#onSession(token, 'missing', (id) => this.#put(id, entry, ifMissing))
+  put(token: string, data: T, options: PutOptions): Promise<PutOutcome['outcome']> {
+    return this.#run(() => {
+      const ifMissing = options?.ifMissing
+      if (ifMissing !== 'insert' && ifMissing !== 'refuse') {
+        throw new ConfigurationError(
+          `put(token, data, { ifMissing }): must be 'insert' or 'refuse'; got ${ifMissing}.`
+        )
+      }
+      const idleTimeoutMs = checkIdleTimeout(options.idleTimeoutMs) ?? null
+      const entry = { ...this.#entryOf(data, 'framework'), idleTimeoutMs }
+      return this.#onSession(token, 'missing', (id) => this.#put(id, entry, ifMissing))
+    })
   }
 
   /** The ids of a user's live sessions, most recently active first. */
-  async getSessionIdsForUser(userId: string | number): Promise<SessionId[]> {
-    const user = requireUserId(userId)
-    return this.#run(() => this.#storage.idsByUser(user))
+  getSessionIdsForUser(userId: string | number): Promise<SessionId[]> {
+    return this.#run(() => this.#storage.idsByUser(requireUserId(userId)))
   }
 
   /** A user's live sessions, most recently active first: what an account page shows. Never a token. */
-  async listSessionsForUser(userId: string | number): Promise<SessionInfo<T>[]> {
-    const user = requireUserId(userId)
-    return this.#run(async () => (await this.#storage.listByUser(user)).map((row) => this.#listed(row)))
+  listSessionsForUser(userId: string | number): Promise<SessionInfo<T>[]> {
+    return this.#run(async () => {
+      const rows = await this.#storage.listByUser(requireUserId(userId))
+      return rows.map((row) => this.#listed(row))
+    })
   }
 
-  async countSessionsForUser(userId: string | number): Promise<number> {
-    const user = requireUserId(userId)
-    return this.#run(() => this.#storage.countByUser(user))
+  countSessionsForUser(userId: string | number): Promise<number> {
+    return this.#run(() => this.#storage.countByUser(requireUserId(userId)))
   }
 
   /**
    * Signs a user out everywhere, save in the session `except`: its number of sessions ended. Misses none, not even
    * those that are being rotated at this moment.
    */
-  async clearSessionsForUser(
+  clearSessionsForUser(
     userId: string | number,
     options: { readonly except?: string | undefined } = {}
   ): Promise<number> {
-    const user = requireUserId(userId)
-    const except = options.except === undefined ? undefined : requireSessionId(options.except, 'except')
     return this.#run(async () => {
+      const user = requireUserId(userId)
+      const except = options.except === undefined ? undefined : requireSessionId(options.except, 'except')
       this.#touches.forgetAll()
       const ended = await this.#storage.endByUser(user, except)
       this.#touches.forgetAll() // what was seen while they were being ended
@@ -297,21 +308,21 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * stands for the session that it became, so a list that is a moment old still ends what it showed.
    * @returns false for what is no live session, or not that user's.
    */
-  async revoke(id: string, options: { readonly userId?: string | number } = {}): Promise<boolean> {
-    // A check that was asked for must never fall away because the id turned out to be undefined.
-    const user = 'userId' in options ? requireUserId(options.userId) : undefined
-    const sessionId = asSessionId(id)
-    if (sessionId === undefined) return this.#run(async () => false)
-    return this.#run(() =>
-      this.#turns.after(sessionId, async () => {
+  revoke(id: string, options: { readonly userId?: string | number } = {}): Promise<boolean> {
+    return this.#run(async () => {
+      // A check that was asked for must never fall away because the id turned out to be undefined.
+      const user = 'userId' in options ? requireUserId(options.userId) : undefined
+      const sessionId = asSessionId(id)
+      if (sessionId === undefined) return false
+      return this.#turns.after(sessionId, () => {
         this.#touches.forgetAll() // a rotated session is known here under an id that only the store knows
         return this.#storage.revoke(sessionId, user)
       })
-    )
+    })
   }
 
   /** The number of live sessions in this namespace. */
-  async countSessions(): Promise<number> {
+  countSessions(): Promise<number> {
     return this.#run(() => this.#storage.count())
   }
 
@@ -319,7 +330,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * Ends all sessions of this namespace, in committed batches: what was live when it began is dead when it resolves. If it
    * fails midway it throws, and calling it again goes on.
    */
-  async clearAllSessions(): Promise<number> {
+  clearAllSessions(): Promise<number> {
     return this.#run(async () => {
       this.#touches.forgetAll()
       const ended = await this.#storage.endAll()
@@ -339,12 +350,12 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
    * @returns The number of expired sessions; tombstones are not counted, nor is what another node is removing now. Fewer
    * than there are where `close` is called meanwhile.
    */
-  async pruneExpired(): Promise<number> {
+  pruneExpired(): Promise<number> {
     return this.#run(() => this.#storage.prune(this.#stopping.signal))
   }
 
   /** Resolves if the store answers, throws if not: for a health check. */
-  async ping(): Promise<void> {
+  ping(): Promise<void> {
     return this.#run(() => this.#storage.ping())
   }
 
@@ -380,7 +391,10 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     }
   }
 
-  /** Every operation on the store goes through here: refused after close(), and waited for by it. */
+  /**
+   * Every operation on the store goes through here: refused after close(), and waited for by it. The operation is called
+   * at once, so that it captures its data; what it throws then is a rejection too.
+   */
   async #run<R>(operation: () => Promise<R>): Promise<R> {
     this.#checkOpen()
     this.#underWay++
@@ -392,10 +406,8 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   }
 
   #onSession<R>(token: string, stranger: R, operation: (id: SessionId) => Promise<R>): Promise<R> {
-    return this.#run(() => {
-      const id = sessionIdOf(token)
-      return id === undefined ? Promise.resolve(stranger) : this.#turns.after(id, operation)
-    })
+    const id = sessionIdOf(token)
+    return id === undefined ? Promise.resolve(stranger) : this.#turns.after(id, operation)
   }
 
   #entryOf(data: unknown, rules: DataRules): SessionEntry {
@@ -434,7 +446,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     return result.outcome
   }
 
-  #seen(id: SessionId, times: SessionTimes | undefined, askedAt: number): boolean {
+  #seen(id: SessionId, times: SeenTimes | undefined, askedAt: number): boolean {
     if (times === undefined) {
       this.#touches.forget(id)
       return false

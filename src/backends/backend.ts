@@ -1,5 +1,6 @@
 import type { KeyvStorageAdapter } from 'keyv'
 import type { SessionId } from '../core/session.ts'
+import type { SeenTimes } from '../core/touch-memory.ts'
 
 /*
  * The contract between the service and a store. The service above it knows tokens, data, options and order; a store
@@ -37,16 +38,10 @@ export interface SessionEntry {
 }
 
 /** The times of a live row. */
-export interface SessionTimes {
-  readonly createdAt: number
+export interface SessionTimes extends SeenTimes {
   readonly lastActiveAt: number
-  readonly expiresAt: number
-  /** The row's own idle timeout; null: the policy's. */
-  readonly idleTimeoutMs: number | null
   /** Counts changes of the data (1 after insert); touches do not count. */
   readonly version: number
-  /** The store's clock when it answered. */
-  readonly now: number
 }
 
 export interface StoredSession extends SessionTimes {
@@ -56,7 +51,7 @@ export interface StoredSession extends SessionTimes {
 }
 
 export type PutOutcome =
-  | ({ readonly outcome: 'stored' } & SessionTimes)
+  | ({ readonly outcome: 'stored' } & SeenTimes)
   | { readonly outcome: 'missing' | 'ended' }
 
 export type ReplaceOutcome =
@@ -138,7 +133,7 @@ export interface SessionStorage extends KeyvStorageAdapter {
    * Extends a live row's expiry by its idle timeout, up to the absolute deadline; undefined: no live row. With
    * `idleTimeoutMs` the row's own idle timeout is set to it first. Changes neither value nor version.
    */
-  touch(id: SessionId, idleTimeoutMs?: number | null): Promise<SessionTimes | undefined>
+  touch(id: SessionId, idleTimeoutMs?: number | null): Promise<SeenTimes | undefined>
 
   /**
    * Moves the live row to a new id and leaves a tombstone at the old one that names the new id, in one transaction;

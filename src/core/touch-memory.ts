@@ -12,11 +12,13 @@ interface Remembered {
   readonly own: number | null
 }
 
-/** The answer of a store about a live session. */
+/** What every answer of a store about a live session tells. */
 export interface SeenTimes {
   readonly createdAt: number
   readonly expiresAt: number
+  /** The session's own idle timeout; null: the service's. */
   readonly idleTimeoutMs: number | null
+  /** The store's clock when it answered. */
   readonly now: number
 }
 

@@ -4,6 +4,7 @@ import type { KeyvStorageEntry, KeyvStorageGetResult } from 'keyv'
 import type { ResolvedPostgresOptions } from '../../config/options.ts'
 import { BackendUnavailableError, ClosedError, ConfigurationError } from '../../core/errors.ts'
 import type { SessionId } from '../../core/session.ts'
+import type { SeenTimes } from '../../core/touch-memory.ts'
 import {
   type PutOutcome,
   type ReplaceOutcome,
@@ -114,7 +115,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
 
   ready(): Promise<void> {
     if (this.#disconnected) return Promise.reject(closedError())
-    this.#ready ??= ensureSchema(this.#pool, this.#options, this.#options.migrate).then(
+    this.#ready ??= this.#prepare().then(
       () => {
         this.#isReady = true
       },
@@ -143,7 +144,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     return this.#call(kind, [id], { id, entry, expectedVersion }, bytesOf(entry))
   }
 
-  touch(id: SessionId, idleTimeoutMs?: number | null): Promise<SessionTimes | undefined> {
+  touch(id: SessionId, idleTimeoutMs?: number | null): Promise<SeenTimes | undefined> {
     const kind = idleTimeoutMs === undefined ? 'kept' : 'given'
     return this.#call(this.#calls.touch[kind], [id], { id, idleTimeoutMs: idleTimeoutMs ?? null })
   }
@@ -332,6 +333,11 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     } finally {
       if (--this.#underWay === 0) this.#drained?.()
     }
+  }
+
+  async #prepare(): Promise<void> {
+    await this.#pool.checkPlanning()
+    await ensureSchema(this.#pool, this.#options, this.#options.migrate)
   }
 
   async #disconnect(): Promise<void> {

@@ -7,12 +7,32 @@ export interface Turn {
   waitingFor: number
 }
 
+/** A turn in the queue of one of its keys, which is part of the list of its bucket. */
+class Place<T> {
+  readonly key: string
+  readonly turn: T
+  next: Place<T> | undefined
+
+  constructor(key: string, turn: T) {
+    this.key = key
+    this.turn = turn
+  }
+}
+
+/** Some times the calls that are under way, so that a bucket has one key at most as a rule. */
+const BUCKETS = 2048
+/** So many characters of a hash tell the buckets apart. */
+const HASHED_CHARACTERS = 4
+
 /**
  * First come, first served, for each key by itself: a writer has a key to itself, readers that follow one another share
  * it. Knows only who comes before whom; what a turn is used for is its owner's matter.
+ *
+ * A hash table of its own, not a Map, for the reason in {@link Overdue}. Keys are expected to be hashes already: their
+ * first characters choose the bucket.
  */
 export class KeyOrder<T extends Turn> {
-  readonly #queues = new Map<string, T[]>()
+  readonly #buckets = new Array<Place<T> | undefined>(BUCKETS).fill(undefined)
   readonly #onTurn: (turn: T) => void
 
   /** `onTurn` is called for a turn that had to wait, when it has come. */
@@ -23,13 +43,17 @@ export class KeyOrder<T extends Turn> {
   /** True: the turn has come already. */
   enter(turn: T): boolean {
     for (const key of turn.keys) {
-      const queue = this.#queues.get(key)
-      if (queue === undefined) {
-        this.#queues.set(key, [turn])
-      } else {
-        if (turn.access === 'write' || queue.some(({ access }) => access === 'write')) turn.waitingFor++
-        queue.push(turn)
+      const bucket = bucketOf(key)
+      let last: Place<T> | undefined
+      let mustWait = false
+      for (let place = this.#buckets[bucket]; place !== undefined; place = place.next) {
+        if (place.key === key && (turn.access === 'write' || place.turn.access === 'write')) mustWait = true
+        last = place
       }
+      const own = new Place(key, turn)
+      if (last === undefined) this.#buckets[bucket] = own
+      else last.next = own
+      if (mustWait) turn.waitingFor++
     }
     return turn.waitingFor === 0
   }
@@ -37,13 +61,9 @@ export class KeyOrder<T extends Turn> {
   /** The turn is over, or given up. */
   leave(turn: T): void {
     for (const key of turn.keys) {
-      const queue = this.#queues.get(key)
+      const queue = this.#sharesKey(turn, key) ? this.#queue(key) : undefined
+      this.#remove(key, turn)
       if (queue === undefined) continue
-      if (queue.length === 1) {
-        queue.length = 0 // a table that the Map has left behind may keep the queue for long, see Overdue
-        this.#queues.delete(key)
-        continue
-      }
       const position = queue.indexOf(turn)
       const before = admitted(queue)
       queue.splice(position, 1)
@@ -56,8 +76,49 @@ export class KeyOrder<T extends Turn> {
 
   /** The latest comer on a key. */
   last(key: string): T | undefined {
-    return this.#queues.get(key)?.at(-1)
+    let last: T | undefined
+    for (let place = this.#buckets[bucketOf(key)]; place !== undefined; place = place.next) {
+      if (place.key === key) last = place.turn
+    }
+    return last
   }
+
+  #sharesKey(turn: T, key: string): boolean {
+    for (let place = this.#buckets[bucketOf(key)]; place !== undefined; place = place.next) {
+      if (place.key === key && place.turn !== turn) return true
+    }
+    return false
+  }
+
+  #queue(key: string): T[] {
+    const queue: T[] = []
+    for (let place = this.#buckets[bucketOf(key)]; place !== undefined; place = place.next) {
+      if (place.key === key) queue.push(place.turn)
+    }
+    return queue
+  }
+
+  #remove(key: string, turn: T): void {
+    const bucket = bucketOf(key)
+    let before: Place<T> | undefined
+    for (let place = this.#buckets[bucket]; place !== undefined; place = place.next) {
+      if (place.turn !== turn || place.key !== key) {
+        before = place
+        continue
+      }
+      if (before === undefined) this.#buckets[bucket] = place.next
+      else before.next = place.next
+      place.next = undefined // or one that the collector takes for long-lived would keep all that came after it
+      return
+    }
+  }
+}
+
+function bucketOf(key: string): number {
+  let hash = 0
+  const end = Math.min(key.length, HASHED_CHARACTERS)
+  for (let at = 0; at < end; at++) hash = (hash * 31 + key.charCodeAt(at)) | 0
+  return hash & (BUCKETS - 1)
 }
 
 /** How many, from the front, may go: one writer, or all readers before the first writer. */

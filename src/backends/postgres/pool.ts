@@ -57,9 +57,15 @@ const BIGINT_OID = 20
 /**
  * Each statement is planned once for each connection. Left to itself, PostgreSQL plans a batch anew each time where the
  * first five batches were small, which takes longer than carrying it out. And a plan that is made while the table is small
- * must serve when it has grown: it uses the indexes.
+ * must serve when it has grown: it uses the indexes, row by row and not by way of a bitmap, which has an order of its own.
  */
-const PLANNING = { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' }
+const PLANNING = {
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  // What is switched off counts as endlessly costly where it is all there is, and costly statements would be compiled.
+  jit: 'off'
+}
 
 /** Milliseconds since the epoch fit a JavaScript number until the year 287396. */
 const TYPES: pg.CustomTypesConfig = {
@@ -90,6 +96,7 @@ export class ConnectionPool {
   /** Both are switched off for good by the first pooler that does not carry them. */
   #usesPreparedStatements: boolean
   #sendsSettings = true
+  #plansAsTold = false
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -138,8 +145,21 @@ export class ConnectionPool {
     this.#pool.on('error', () => {})
   }
 
+  /**
+   * Finds out whether connections plan as they are told, or a pooler has swallowed that. Until then, and where it has, the
+   * `unplanned` form of statements is used.
+   */
+  async checkPlanning(): Promise<void> {
+    const names = Object.keys(PLANNING)
+    const sql = `select ${names.map((name) => `current_setting('${name}') as ${name}`).join(', ')}`
+    const [settings] = await this.queryText(sql, [], 'looking at the settings of a connection')
+    const isTold = Object.entries(PLANNING).every(([name, value]) => settings?.[name] === value)
+    this.#plansAsTold = isTold && this.#sendsSettings
+  }
+
   /** Runs one statement on a connection of its own. `doing` is for messages: 'reading a session'. */
-  async query<Row>(statement: Statement, values: ParameterValues, doing: string): Promise<Row[]> {
+  async query<Row>(asked: Statement, values: ParameterValues, doing: string): Promise<Row[]> {
+    const statement = this.#plansAsTold ? asked : (asked.unplanned ?? asked)
     const bound = bind(statement, values)
     const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     const isNamed = this.#usesPreparedStatements
@@ -154,14 +174,16 @@ export class ConnectionPool {
       // Refused before it ran, so it may run again.
       this.#usesPreparedStatements = false
     }
-    return this.query<Row>(statement, values, doing)
+    return this.query<Row>(asked, values, doing)
   }
 
   /** Runs SQL that others have written, with $1, $2, … */
-  async queryText(text: string, values: unknown[], doing: string): Promise<unknown[]> {
+  async queryText(text: string, values: unknown[], doing: string): Promise<Array<Record<string, unknown>>> {
     const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     try {
-      return await this.#run<unknown>(client, (done) => runUnprepared(client, text, values, done))
+      return await this.#run<Record<string, unknown>>(client, (done) =>
+        runUnprepared(client, text, values, done)
+      )
     } catch (error) {
       throw this.#explain(error, doing)
     }
@@ -220,6 +242,7 @@ export class ConnectionPool {
     } catch (error) {
       if (!this.#sendsSettings || !refusesStartupParameters(error)) throw this.#explain(error, doing)
       this.#sendsSettings = false
+      this.#plansAsTold = false
     }
     return this.#checkOut(doing)
   }

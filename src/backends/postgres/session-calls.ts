@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { BackendUnavailableError } from '../../core/errors.ts'
 import type { SessionId } from '../../core/session.ts'
+import type { SeenTimes } from '../../core/touch-memory.ts'
 import type {
   PutOutcome,
   ReplaceOutcome,
@@ -41,6 +42,7 @@ export interface RevokeCall extends IdCall {
 }
 
 type TimesRow = SessionTimes & { readonly id: string }
+type SeenRow = SeenTimes & { readonly id: string }
 /** What a write that changed nothing has found instead. */
 type Obstacle = 'live' | 'tombstone' | 'nothing'
 
@@ -73,9 +75,9 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
     readonly asksForObstacles?: true
     readonly answer: (row: Row | undefined, obstacle: Obstacle) => Output
   }): BatchKind<Input, Output> {
-    const { doing } = spec
+    const { doing, access = 'write' } = spec
     return {
-      access: spec.access ?? 'write',
+      access,
       sharesAnswers: spec.sharesAnswers ?? false,
       async run(inputs) {
         const [only] = inputs
@@ -83,7 +85,11 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
         const rows =
           inputs.length === 1
             ? await pool.query<Row>(spec.statement.one, { ...fixed, ...spec.one(only) }, doing)
-            : await pool.query<Row>(spec.statement.many, { ...fixed, ...spec.many(inputs) }, doing)
+            : await pool.query<Row>(
+                spec.statement.many,
+                { ...fixed, ...spec.many(access === 'write' ? sortedById(inputs) : inputs) },
+                doing
+              )
         const rowsById = new Map<string, Row>()
         for (const row of rows) rowsById.set(row.id, row)
         const without = spec.asksForObstacles ? inputs.filter(({ id }) => !rowsById.has(id)) : []
@@ -101,7 +107,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
   }
 
   const touch = (idle: IdleTimeout) =>
-    byKey<TouchCall, TimesRow, SessionTimes | undefined>({
+    byKey<TouchCall, SeenRow, SeenTimes | undefined>({
       doing: 'touching a session',
       // The second of two touches that wait behind each other would find the session as the first has left it.
       sharesAnswers: idle === 'kept',
@@ -115,7 +121,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
     })
 
   const put = (idle: IdleTimeout, ifMissing: 'insert' | 'refuse') =>
-    byKey<WriteCall, TimesRow, PutOutcome>({
+    byKey<WriteCall, SeenRow, PutOutcome>({
       doing: 'writing a session',
       statement: ifMissing === 'insert' ? statements.putOrInsert[idle] : statements.putOrRefuse[idle],
       one: writeParameters,
@@ -209,6 +215,11 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
       )
     })
   }
+}
+
+/** By the bytes of the keys, as the index sorts them; ids are ASCII. */
+function sortedById<Input extends IdCall>(calls: readonly Input[]): Input[] {
+  return calls.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 /** Whether the entry sets the row's idle timeout, or leaves it. */

@@ -32,6 +32,8 @@ export interface Statement {
   readonly name: string
   /** The names of $1, $2, … in this order. */
   readonly parameters: readonly ParameterName[]
+  /** Takes its place on connections that do not plan as the store asks them to. */
+  readonly unplanned?: Statement
 }
 
 /** Two colons are a cast; one, followed by a name, is a parameter. */

@@ -29,11 +29,19 @@ const IS_TOMBSTONE = `(s.value is null and s.expires > ${NOW})`
 /** The absolute deadline is asked for again: the absolute timeout may have become shorter since the row was written. */
 const IS_LIVE = `(s.value is not null and s.expires > ${NOW} and s.created_at > ${NOW} - :absoluteMs)`
 
-const TIMES = `
-  s.created_at as "createdAt", s.last_active_at as "lastActiveAt",
-  least(s.expires, s.created_at + :absoluteMs) as "expiresAt",
-  s.idle_timeout as "idleTimeoutMs", s.version, ${NOW} as now`
+const SEEN = `
+  s.created_at as "createdAt", least(s.expires, s.created_at + :absoluteMs) as "expiresAt",
+  s.idle_timeout as "idleTimeoutMs", ${NOW} as now`
+const TIMES = `${SEEN}, s.last_active_at as "lastActiveAt", s.version`
 const SESSION = `s.key as id, s.value, s.user_id as "userId", ${TIMES}`
+
+/**
+ * What is looked up by key is looked up in the primary key, row by row, also by plans made while the table was nearly
+ * empty, when reading all of it by any index looks cheaper. So these two conditions are such that no other index can serve
+ * the namespace, and no join but a nested loop can serve a list of keys.
+ */
+const IN_NAMESPACE = 's.namespace = :namespace collate "POSIX"'
+const keyIs = (key: string): string => `s.key = any(array[${key}])`
 
 /** Whether a write gives the row an idle timeout of its own (or null, for the default), or leaves the row's as it is. */
 export type IdleTimeout = 'given' | 'kept'
@@ -41,16 +49,18 @@ export type IdleTimeout = 'given' | 'kept'
 export type Arity = 'one' | 'many'
 
 /** The parameters of the calls as rows named p. */
+type Source = Readonly<Record<Arity, string>>
+const IDS: Source = {
+  one: `(select :id as key) p`,
+  many: `unnest(:ids) as p (key)`
+}
 const SOURCES = {
   touch: {
     given: {
       one: `(select :id as key, :idleTimeoutMs as idle_timeout) p`,
       many: `unnest(:ids, :idleTimeoutsMs) as p (key, idle_timeout)`
     },
-    kept: {
-      one: `(select :id as key) p`,
-      many: `unnest(:ids) as p (key)`
-    }
+    kept: IDS
   },
   write: {
     given: {
@@ -80,27 +90,41 @@ export function sessionStatements(table: string) {
     one: statement(build('one')),
     many: statement(build('many'))
   })
-  const forIdle = (
-    build: (idle: IdleTimeout, arity: Arity) => string
-  ): Record<IdleTimeout, Record<Arity, Statement>> => ({
-    given: forArity((arity) => build('given', arity)),
-    kept: forArity((arity) => build('kept', arity))
-  })
+  const forEachIdle = (
+    build: (idle: IdleTimeout) => Record<Arity, Statement>
+  ): Record<IdleTimeout, Record<Arity, Statement>> => ({ given: build('given'), kept: build('kept') })
 
   const keyCondition = (arity: Arity) => (arity === 'one' ? 's.key = :id' : 's.key = any(:ids)')
 
   /**
-   * The head of an update of the rows of p, and where p is then. Many rows are locked first, in the order of their keys: an
-   * update locks in the order of its plan, and two batches on the same sessions would wait for each other (deadlock).
+   * An update of live rows, by itself and for many calls. An update locks rows in the order in which its plan comes upon
+   * them, and two batches that meet the same sessions in different orders wait for each other (deadlock). Batches come
+   * sorted by key, and where connections plan as they are told (PLANNING in pool.ts) rows are taken in that order.
+   * Elsewhere they are locked first, which looks up each of them twice.
    */
-  const head = (arity: Arity, source: Record<Arity, string>) =>
-    arity === 'one'
-      ? ''
-      : `with p as materialized (
-          select p.* from ${source.many} join ${table} s on s.namespace = :namespace and s.key = p.key
-          order by s.key for no key update of s
-        )`
-  const from = (arity: Arity, source: Record<Arity, string>) => (arity === 'one' ? source.one : 'p')
+  const update = (
+    source: Source,
+    { set, where = 'true', returning }: { set: string; where?: string; returning: string }
+  ): Record<Arity, Statement> => {
+    const updateOf = (rows: string) => `
+      update ${table} s set ${set} ${rows} and ${where} and ${IS_LIVE}
+      returning ${returning}`
+    const planned = (arity: Arity) =>
+      updateOf(
+        source === IDS
+          ? `where ${keyCondition(arity)} and ${IN_NAMESPACE}`
+          : `from ${source[arity]} where ${keyIs('p.key')} and ${IN_NAMESPACE}`
+      )
+    const unplanned = `
+      with p as materialized (
+        select p.* from ${source.many} join ${table} s on s.namespace = :namespace and s.key = p.key
+        order by s.key for no key update of s
+      ) ${updateOf('from p where s.namespace = :namespace and s.key = p.key')}`
+    return {
+      one: statement(planned('one')),
+      many: { ...statement(planned('many')), unplanned: statement(unplanned) }
+    }
+  }
 
   /** Sets of columns, given the expression of the row's idle timeout after the write. */
   const setExpires = (idle: string, createdAt: string) => {
@@ -113,11 +137,13 @@ export function sessionStatements(table: string) {
   /** A touch brings the expiry forward only where it is told a shorter timeout, or the absolute one has become shorter. */
   const setTouched = (idle: IdleTimeout) => {
     const byIdle = `${NOW} + coalesce(${idleAfter(idle)}, :defaultIdleMs)`
-    const expires = `least(${idle === 'given' ? byIdle : `greatest(s.expires, ${byIdle})`}, s.created_at + :absoluteMs)`
+    const deadline = 's.created_at + :absoluteMs'
+    const expires = `least(${idle === 'given' ? byIdle : `greatest(s.expires, ${byIdle})`}, ${deadline})`
+    const earliest = idle === 'given' ? expires : deadline // what it may be brought forward to
     return `
       ${setIdle(idle)}
       last_active_at = ${NOW},
-      expires = ${expires}, expires_bucket = least(s.expires_bucket, ${bucketOf(expires)})`
+      expires = ${expires}, expires_bucket = least(s.expires_bucket, ${bucketOf(earliest)})`
   }
 
   const setWritten = (idle: IdleTimeout) => {
@@ -143,82 +169,63 @@ export function sessionStatements(table: string) {
         :namespace, p.key, p.value, p.user_id, ${idleTimeout}, 1, ${NOW}, ${NOW}, ${expires}, ${bucketOf(expires)}
       from`
   }
-  /** Rows are inserted, and existing ones locked, in the order of their keys. */
-  const inKeyOrder = (arity: Arity) => (arity === 'one' ? '' : 'order by p.key collate "C"')
-
   return {
     read: forArity(
       (arity) => `
         select ${SESSION} from ${table} s
-        where s.namespace = :namespace and ${keyCondition(arity)} and ${IS_LIVE}`
+        where ${IN_NAMESPACE} and ${keyCondition(arity)} and ${IS_LIVE}`
     ),
 
     insert: forArity(
       (arity) => `
-        ${newRow('given')} ${SOURCES.write.given[arity]} ${inKeyOrder(arity)}
+        ${newRow('given')} ${SOURCES.write.given[arity]}
         on conflict (namespace, key) do nothing
         returning s.key as id, ${TIMES}`
     ),
 
-    /** No row comes back for a key with a tombstone. */
-    putOrInsert: forIdle((idle, arity) => {
+    /** No row comes back for a key with a tombstone. Batches come sorted by key here too. */
+    putOrInsert: forEachIdle((idle) => {
       const isGone = `not ${IS_LIVE}`
       const createdAt = `(case when ${isGone} or s.user_id is distinct from excluded.user_id then ${NOW} else s.created_at end)`
       const idleTimeout =
         idle === 'given' ? 'excluded.idle_timeout' : `(case when ${isGone} then null else s.idle_timeout end)`
-      return `
-        ${newRow(idle)} ${SOURCES.write[idle][arity]} ${inKeyOrder(arity)}
+      return forArity(
+        (arity) => `
+        ${newRow(idle)} ${SOURCES.write[idle][arity]}
         on conflict (namespace, key) do update set
           value = excluded.value, user_id = excluded.user_id, idle_timeout = ${idleTimeout}, successor = null,
           version = case when ${isGone} then 1 else s.version + 1 end,
           created_at = ${createdAt}, last_active_at = ${NOW},
           ${setExpires(idleTimeout, createdAt)}
         where not ${IS_TOMBSTONE}
-        returning s.key as id, ${TIMES}`
+        returning s.key as id, ${SEEN}`
+      )
     }),
 
     /** No row comes back for a key without a live row. */
-    putOrRefuse: forIdle(
-      (idle, arity) => `
-        ${head(arity, SOURCES.write[idle])}
-        update ${table} s set ${setWritten(idle)}
-        from ${from(arity, SOURCES.write[idle])}
-        where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
-        returning s.key as id, ${TIMES}`
+    putOrRefuse: forEachIdle((idle) =>
+      update(SOURCES.write[idle], { set: setWritten(idle), returning: `s.key as id, ${SEEN}` })
     ),
 
     /** As putOrRefuse, and none for a live row of another version. */
-    replace: forIdle(
-      (idle, arity) => `
-        ${head(arity, SOURCES.replace[idle])}
-        update ${table} s set ${setWritten(idle)}
-        from ${from(arity, SOURCES.replace[idle])}
-        where s.namespace = :namespace and s.key = p.key and s.version = p.version and ${IS_LIVE}
-        returning s.key as id, ${TIMES}`
+    replace: forEachIdle((idle) =>
+      update(SOURCES.replace[idle], {
+        set: setWritten(idle),
+        where: 's.version = p.version',
+        returning: `s.key as id, ${TIMES}`
+      })
     ),
 
     /** What there is of keys for which an update has brought nothing back. */
     state: statement(`
       select s.key as id, s.value is not null as "isLive" from ${table} s
-      where s.namespace = :namespace and s.key = any(:ids) and (${IS_TOMBSTONE} or ${IS_LIVE})`),
+      where ${IN_NAMESPACE} and s.key = any(:ids) and (${IS_TOMBSTONE} or ${IS_LIVE})`),
 
-    touch: forIdle(
-      (idle, arity) => `
-        ${head(arity, SOURCES.touch[idle])}
-        update ${table} s set ${setTouched(idle)}
-        from ${from(arity, SOURCES.touch[idle])}
-        where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
-        returning s.key as id, ${TIMES}`
+    touch: forEachIdle((idle) =>
+      update(SOURCES.touch[idle], { set: setTouched(idle), returning: `s.key as id, ${SEEN}` })
     ),
 
-    end: forArity(
-      (arity) => `
-        ${head(arity, SOURCES.touch.kept)}
-        update ${table} s set ${SET_ENDED}
-        from ${from(arity, SOURCES.touch.kept)}
-        where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
-        returning s.key as id`
-    ),
+    end: update(IDS, { set: SET_ENDED, returning: 's.key as id' }),
 
     /**
      * The row itself moves. So whoever waits for it by its user finds its new version; whoever waits for it by its old
@@ -242,17 +249,17 @@ export function sessionStatements(table: string) {
         union all
         select (
           select s.successor from ${table} s
-          where s.namespace = :namespace and s.key = chain.key and ${IS_TOMBSTONE}
+          where ${IN_NAMESPACE} and s.key = chain.key and ${IS_TOMBSTONE}
         ), chain.length + 1
         from chain where chain.key is not null and chain.length < 10000
       ), present as materialized (
         select s.key from ${table} s
-        where s.namespace = :namespace
+        where ${IN_NAMESPACE}
           and s.key = (select chain.key from chain where chain.key is not null order by chain.length desc limit 1)
           and ${IS_LIVE} and (:userId is null or s.user_id = :userId)
       ), ended as (
         update ${table} s set ${SET_ENDED}
-        where s.namespace = :namespace and s.key = (select present.key from present) and ${IS_LIVE}
+        where ${IN_NAMESPACE} and s.key = (select present.key from present) and ${IS_LIVE}
           and (:userId is null or s.user_id = :userId)
         returning 1
       )
@@ -275,12 +282,12 @@ export function sessionStatements(table: string) {
         order by s.key limit ${PAGE_ROWS}
       ), locked as materialized (
         select s.key from ${table} s
-        where s.namespace = :namespace and s.key in (select page.key from page)
+        where ${IN_NAMESPACE} and s.key in (select page.key from page)
         order by s.key for no key update
       ), ended as (
         update ${table} s set ${SET_ENDED}
         from locked
-        where s.namespace = :namespace and s.key = locked.key and ${IS_LIVE}
+        where ${IN_NAMESPACE} and ${keyIs('locked.key')} and ${IS_LIVE}
         returning 1
       )
       select (select max(key) from page) as cursor, (select count(*) from ended) as ended`),
@@ -331,11 +338,11 @@ export function sessionStatements(table: string) {
         order by s.expires_bucket limit ${PRUNE_ROWS} for update skip locked
       ), removed as (
         delete from ${table} s using candidates
-        where s.namespace = :namespace and s.key = candidates.key and s.expires <= ${NOW}
+        where ${IN_NAMESPACE} and ${keyIs('candidates.key')} and s.expires <= ${NOW}
         returning s.value is not null as was_session
       ), raised as (
         update ${table} s set expires_bucket = ${bucketOf('s.expires')} from candidates
-        where s.namespace = :namespace and s.key = candidates.key and s.expires > ${NOW}
+        where ${IN_NAMESPACE} and ${keyIs('candidates.key')} and s.expires > ${NOW}
         returning 1
       )
       select
@@ -352,7 +359,7 @@ export function sessionStatements(table: string) {
       with moved as (
         update ${table} s set key = :newId, ${set}
         from ${source}
-        where s.namespace = :namespace and s.key = p.key and ${IS_LIVE}
+        where ${IN_NAMESPACE} and s.key = p.key and ${IS_LIVE}
         returning ${SESSION}
       ), buried as (
         insert into ${table} (namespace, key, version, created_at, last_active_at, expires, expires_bucket, successor)

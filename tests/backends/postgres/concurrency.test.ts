@@ -203,7 +203,7 @@ test('calls on one id take effect in the order in which they were made, reads to
       undefined,
       { version: 1 },
       { value: '{"n":1}' },
-      { outcome: 'stored', version: 2 },
+      { outcome: 'stored' },
       { value: '{"n":2}' },
       { value: '{"n":2}' },
       undefined,

@@ -252,14 +252,34 @@ describe('behind a pooler', () => {
     expect(await storage['query']('select name from pg_prepared_statements')).toEqual([])
   })
 
-  test('a pooler that refuses our time-outs as start-up parameters gets none', async () => {
-    const pooler = await startPickyPooler(new URL(database.url))
-    const url = new URL(database.url)
-    url.host = `127.0.0.1:${pooler.port}`
-    const storage = await openStorage(url.href)
-    await storage.insert(id, entry())
-    expect(await storage.read(id)).toBeDefined()
-    expect(pooler.refused).toBe(1)
+  describe.each(['refuses', 'swallows'] as const)('that %s our start-up parameters', (manner) => {
+    let pooler: { readonly port: number; refused: number }
+    let url: URL
+
+    beforeEach(async () => {
+      pooler = await startPickyPooler(new URL(database.url), manner)
+      url = new URL(database.url)
+      url.host = `127.0.0.1:${pooler.port}`
+    })
+
+    test('sessions are written and read', async () => {
+      const storage = await openStorage(url.href)
+      await storage.insert(id, entry())
+      expect(await storage.read(id)).toBeDefined()
+      expect(pooler.refused).toBe(manner === 'refuses' ? 1 : 0)
+    })
+
+    test('batches lock their rows before they change them, as their plans may take any order', async () => {
+      const storage = await openStorage(url.href, { maxConnections: 1 })
+      const ids = Array.from({ length: 20 }, (_, n) => sessionId(n))
+      await Promise.all(ids.map((each) => storage.insert(each, entry())))
+      const touched = await Promise.all(ids.map((each) => storage.touch(each)))
+      expect(touched).not.toContain(undefined)
+      const sql = 'select statement from pg_prepared_statements'
+      const prepared = (await storage['query'](sql)) as Array<{ statement: string }>
+      const batches = prepared.filter(({ statement }) => /^with p .*update .*last_active_at/s.test(statement))
+      expect(batches).toEqual([{ statement: expect.stringContaining('for no key update') }])
+    })
   })
 })
 
@@ -312,15 +332,21 @@ test('two stores on one URL share no pool: one goes on when the other is closed'
   expect(await two.insert(id, entry())).toBeDefined()
 })
 
-/** Refuses, as pgbouncer does, start-up parameters that it would have to keep for each client; passes on all else. */
-async function startPickyPooler(target: URL): Promise<{ readonly port: number; refused: number }> {
+/**
+ * Passes on all but start-up parameters that it would have to keep for each client: refuses those, as pgbouncer does, or
+ * leaves them out without a word.
+ */
+async function startPickyPooler(
+  target: URL,
+  manner: 'refuses' | 'swallows'
+): Promise<{ readonly port: number; refused: number }> {
   const pooler = { port: 0, refused: 0 }
   const sockets = new Set<Socket>()
   const server = createServer((client) => {
     sockets.add(client)
     client.on('error', () => {})
     client.once('data', (startup) => {
-      if (startup.includes('statement_timeout')) {
+      if (manner === 'refuses' && startup.includes('statement_timeout')) {
         pooler.refused++
         client.end(errorResponse('08P01', 'unsupported startup parameter: statement_timeout'))
         return
@@ -328,7 +354,7 @@ async function startPickyPooler(target: URL): Promise<{ readonly port: number; r
       const upstream = connect(Number(target.port), target.hostname)
       sockets.add(upstream)
       upstream.on('error', () => {})
-      upstream.write(startup)
+      upstream.write(withoutSettings(startup))
       client.pipe(upstream).pipe(client)
     })
   })
@@ -340,6 +366,16 @@ async function startPickyPooler(target: URL): Promise<{ readonly port: number; r
   })
   pooler.port = portOf(server)
   return pooler
+}
+
+/** A StartupMessage of the protocol, its length and version followed by names and values, with the user and database only. */
+function withoutSettings(startup: Buffer): Buffer {
+  const words = startup.toString('utf8', 8).split('\0')
+  const kept = ['user', 'database'].flatMap((name) => [name, words[words.indexOf(name) + 1]])
+  const body = Buffer.from(`${kept.join('\0')}\0\0`)
+  const head = Buffer.from(startup.subarray(0, 8))
+  head.writeInt32BE(head.length + body.length)
+  return Buffer.concat([head, body])
 }
 
 /** An ErrorResponse of the protocol: 'E', the length, then fields of a letter and a string each. */

@@ -43,20 +43,58 @@ function statementsIn(part: Statement | object): Statement[] {
 
 /** These look at every row, by what they are for. */
 const WHOLE_TABLE: ReadonlyArray<keyof SessionStatements> = ['count', 'endRest', 'ping']
+const BY_KEY: ReadonlyArray<keyof SessionStatements> = [
+  'read',
+  'putOrRefuse',
+  'replace',
+  'state',
+  'touch',
+  'end',
+  'rotate',
+  'revoke'
+]
 
-test.each([[0], [20], [100_000]])(
+const tableSizes = test.each([[0], [1], [20], [500], [100_000]])
+
+async function plansOf(
+  sessions: number,
+  names: ReadonlyArray<keyof SessionStatements>
+): Promise<Array<{ name: string; plan: string }>> {
+  await fillTable(sessions)
+  const pool = new ConnectionPool({ ...POOL_OPTIONS, url: database.url, maxConnections: 1 })
+  onTestFinished(() => pool.end())
+  const plans: Array<{ name: string; plan: string }> = []
+  for (const name of names) {
+    for (const statement of statementsIn(statements[name]))
+      plans.push({ name, plan: await planOf(pool, statement) })
+  }
+  return plans
+}
+
+tableSizes(
   'with %d sessions in the table, no plan reads all of it, as the same plans will serve a larger one',
   async (sessions) => {
-    await fillTable(sessions)
-    const pool = new ConnectionPool({ ...POOL_OPTIONS, url: database.url, maxConnections: 1 })
-    onTestFinished(() => pool.end())
-    const picked = Object.entries(statements).filter(([name]) => !WHOLE_TABLE.some((whole) => whole === name))
-    for (const [name, found] of picked) {
-      for (const statement of statementsIn(found)) {
-        const plan = await planOf(pool, statement)
-        expect(plan, name).toMatch(/Index|Insert/)
-        expect(plan, name).not.toContain('Seq Scan')
-      }
+    const names = (Object.keys(statements) as Array<keyof SessionStatements>).filter(
+      (name) => !WHOLE_TABLE.includes(name)
+    )
+    for (const { name, plan } of await plansOf(sessions, names)) {
+      expect(plan, name).toMatch(/Index|Insert/)
+      expect(plan, name).not.toContain('Seq Scan')
+    }
+  }
+)
+
+tableSizes(
+  'with %d sessions in the table, what has a key is looked up by it, in the order in which a batch names its keys',
+  async (sessions) => {
+    for (const { name, plan } of await plansOf(sessions, BY_KEY)) {
+      const scans = plan.match(/Scan .*on bodhi_sessions\b.*\n.*/g) ?? []
+      expect(scans.length, `${name}: ${plan}`).toBeGreaterThan(0)
+      for (const scan of scans)
+        expect(scan, name).toMatch(/^Scan using bodhi_sessions_pkey .*\n\s*Index Cond: \(+key = /)
+      expect(plan, name).not.toMatch(/Hash|Merge|Bitmap/)
+      const [outer] = plan.match(/Function Scan|Index Scan/) ?? []
+      if (plan.includes('Function Scan')) expect(outer, `${name}: ${plan}`).toBe('Function Scan')
     }
   }
 )
