@@ -73,6 +73,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   readonly #stopping = new AbortController()
   #underWay = 0
   #drained: (() => void) | undefined
+  readonly #noteEnd = () => {
+    if (--this.#underWay === 0) this.#drained?.()
+  }
 
   /**
    * Opens the store that the environment names. Options given here win over variables.
@@ -165,7 +168,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
   load(token: string): Promise<Session<T> | undefined> {
     return this.#run(() =>
       this.#onSession(token, undefined, async (id) => {
-        const row = await this.#read(id)
+        const askedAt = this.#touches.now()
+        const row = await this.#storage.read(id)
+        this.#seen(id, row, askedAt)
         return row && this.#sessionOf(row, token as SessionToken)
       })
     )
@@ -341,7 +346,7 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
 
   /** All live sessions, streamed in pages: constant memory. Each was live when its page was read. */
   async *dumpAllSessions(): AsyncGenerator<SessionInfo<T>, void, undefined> {
-    this.#checkOpen()
+    if (this.#closing !== undefined) throw closedError()
     for await (const row of this.#storage.scan()) yield this.#listed(row)
   }
 
@@ -385,24 +390,22 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     if (this.#ownsStorage) await this.#storage.disconnect()
   }
 
-  #checkOpen(): void {
-    if (this.#closing !== undefined) {
-      throw new ClosedError('The session service is closed. Call close() only when the server has stopped.')
-    }
-  }
-
   /**
    * Every operation on the store goes through here: refused after close(), and waited for by it. The operation is called
    * at once, so that it captures its data; what it throws then is a rejection too.
    */
-  async #run<R>(operation: () => Promise<R>): Promise<R> {
-    this.#checkOpen()
+  #run<R>(operation: () => Promise<R>): Promise<R> {
+    if (this.#closing !== undefined) return Promise.reject(closedError())
     this.#underWay++
+    let result: Promise<R>
     try {
-      return await operation()
-    } finally {
-      if (--this.#underWay === 0) this.#drained?.()
+      result = operation()
+    } catch (error) {
+      result = Promise.reject(error)
     }
+    // Not an asynchronous function that awaits it, which would answer each call a promise later.
+    result.then(this.#noteEnd, this.#noteEnd)
+    return result
   }
 
   #onSession<R>(token: string, stranger: R, operation: (id: SessionId) => Promise<R>): Promise<R> {
@@ -428,13 +431,6 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
     }
   }
 
-  async #read(id: SessionId): Promise<StoredSession | undefined> {
-    const askedAt = this.#touches.now()
-    const row = await this.#storage.read(id)
-    this.#seen(id, row, askedAt)
-    return row
-  }
-
   async #put(
     id: SessionId,
     entry: SessionEntry,
@@ -457,7 +453,9 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
 
   async #update(id: SessionId, token: SessionToken, change: Change<T>): Promise<Session<T> | undefined> {
     for (let attempt = 1; attempt <= MAX_UPDATE_ATTEMPTS; attempt++) {
-      const row = await this.#read(id)
+      const readAt = this.#touches.now()
+      const row = await this.#storage.read(id)
+      this.#seen(id, row, readAt)
       if (row === undefined) return undefined
       const draft = this.#decode(row)
       const changed = await this.#turns.change(id, () => change(draft))
@@ -519,6 +517,10 @@ export class DefaultSessionService<T extends object = Record<string, unknown>> i
       if (this.keyv.listenerCount('error') > 0) this.keyv.emit('error', error)
     }
   }
+}
+
+function closedError(): ClosedError {
+  return new ClosedError('The session service is closed. Call close() only when the server has stopped.')
 }
 
 function timesOf(row: StoredSession): Omit<SessionInfo, 'data'> {

@@ -13,7 +13,7 @@ export class SessionTurns {
 
   /** Runs the operation after the updates of this session that were called before it; at once where there are none. */
   after<R>(id: SessionId, operation: (id: SessionId) => Promise<R>): Promise<R> {
-    const tail = this.#tails.get(id)
+    const tail = this.#tails.size === 0 ? undefined : this.#tails.get(id)
     return tail === undefined || this.#changing.getStore() === id
       ? operation(id)
       : tail.then(() => operation(id))

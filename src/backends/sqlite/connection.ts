@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
 import { BackendError } from '../../core/errors.ts'
 import { migrate } from './schema.ts'
@@ -5,12 +6,11 @@ import { migrate } from './schema.ts'
 /** `full`: an acknowledged write survives power loss. `normal`: it survives a crash of the process. */
 export type Durability = 'normal' | 'full'
 
-/**
- * In KiB, taken as it is needed. The default of 2,000 holds no more than 2,000 sessions of 1 KB, with the indexes' inner pages
- * among them; 64,000 and 256,000 were measured, and gained nothing beyond the noise. Not mapped memory, which would end the
- * process where the disk fails or somebody truncates the file.
- */
-const CACHE_KIB = 16_000
+/** Of the memory that this process may use, for pages of the database; taken as they are read. */
+const CACHE_SHARE = 1 / 32
+const MIN_CACHE_KIB = 16_000
+/** Holds some 150,000 sessions of 1 KB. A load costs 0.8 of what it does where its page has to be read again. */
+const MAX_CACHE_KIB = 256_000
 
 /** A connection and its transactions. Everything here is synchronous; SQLITE_BUSY is thrown at once, never waited for. */
 export class SqliteConnection {
@@ -56,7 +56,7 @@ export function openConnection(options: ConnectionOptions): SqliteConnection {
   try {
     // Ended sessions are overwritten with zeros, not only unlinked.
     database.exec(
-      `pragma secure_delete = on; pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = 0`
+      `pragma secure_delete = on; pragma cache_size = -${cacheKib(usableMemory())}; pragma wal_autocheckpoint = 0`
     )
     // Before the journal mode, which is the first thing that writes: a file that is not ours stays as it is.
     migrate(database, options.table, options.path, options.now)
@@ -68,6 +68,16 @@ export function openConnection(options: ConnectionOptions): SqliteConnection {
     database.close()
     throw error
   }
+}
+
+/** Not mapped memory, which would end the process where the disk fails or somebody truncates the file. */
+export function cacheKib(memoryBytes: number): number {
+  const share = Math.floor((memoryBytes * CACHE_SHARE) / 1024)
+  return Math.min(Math.max(share, MIN_CACHE_KIB), MAX_CACHE_KIB)
+}
+
+function usableMemory(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) // 0: no limit is known
 }
 
 function useWriteAheadLog(database: DatabaseSync, path: string): void {

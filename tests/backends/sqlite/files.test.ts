@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
+import { cacheKib } from '../../../src/backends/sqlite/connection.ts'
 import { createFolder, createStore, entryOf, idOf, startProgram } from './fixtures.ts'
 
 async function modeOf(path: string): Promise<string> {
@@ -171,4 +172,20 @@ test('a full disk is an error for those whose writes did not fit', async () => {
   })
   expect(await store.read(idOf('large'))).toBeUndefined()
   expect(await store.touch(idOf('small'))).toBeDefined()
+})
+
+test.each([
+  [256 * 1024 ** 2, 16_000],
+  [4 * 1024 ** 3, 131_072],
+  [64 * 1024 ** 3, 256_000]
+])('with %d bytes of memory, at most %d KiB of pages are kept', (memory, kib) => {
+  expect(cacheKib(memory)).toBe(kib)
+})
+
+test('a connection keeps as many pages as its memory allows', async () => {
+  const store = createStore({ path: join(await createFolder(), 'sessions.sqlite') })
+  const [row] = (await store.query('pragma cache_size')) as Array<{ cache_size: number }>
+  const kib = -(row?.cache_size ?? 0)
+  expect(kib).toBeGreaterThanOrEqual(16_000)
+  expect(kib).toBeLessThanOrEqual(256_000)
 })
