@@ -1,16 +1,15 @@
 import type { SessionId } from './session.ts'
 
-/** About 10 MB at the most; the oldest make room, and merely cost a query at their next touch. */
-const MAX_SESSIONS = 50_000
-
-/** What a load or write told about a session, on this process's monotonic clock. */
-interface Remembered {
-  readonly expiresAt: number
-  readonly absoluteDeadline: number
-  readonly idleTimeoutMs: number
-  /** The session's own idle timeout, as the store has it. */
-  readonly own: number | null
-}
+/** A power of two. Two sessions that meet in one slot cost a query at the next touch of the one that came first. */
+const SLOTS = 32_768
+/** So many characters of an id, which is a hash, choose the slot. */
+const HASHED_CHARACTERS = 4
+const EXPIRES_AT = 0
+const ABSOLUTE_DEADLINE = 1
+const IDLE_TIMEOUT = 2
+/** The session's own idle timeout, as the store has it; NaN: none. */
+const OWN = 3
+const NUMBERS = 4
 
 /** What every answer of a store about a live session tells. */
 export interface SeenTimes {
@@ -32,11 +31,16 @@ export interface Lifetimes {
 /**
  * Knows which touches would gain too little to be worth a query. It only ever errs towards a query: times count from the
  * moment before the store was asked, and what it does not know it does not spare.
+ *
+ * Every load comes by here, so it is a table of fixed size (about 4 MB, made when it is first needed) and not a Map of
+ * objects, whose turnover in the old part of the heap cost as much again as the load.
  */
 export class TouchMemory {
   readonly #lifetimes: Lifetimes
   readonly #now: () => number
-  readonly #sessions = new Map<SessionId, Remembered>()
+  #ids: Array<SessionId | undefined> = []
+  /** For each slot, on this process's monotonic clock. */
+  #numbers = new Float64Array()
 
   constructor(lifetimes: Lifetimes, now: () => number) {
     this.#lifetimes = lifetimes
@@ -50,27 +54,27 @@ export class TouchMemory {
 
   remember(id: SessionId, times: SeenTimes, askedAt: number): void {
     if (this.#lifetimes.touchAfterMs === 0) return
-    this.#sessions.delete(id) // so that the map stays in the order of use
-    this.#sessions.set(id, {
-      expiresAt: askedAt + (times.expiresAt - times.now),
-      absoluteDeadline: askedAt + (times.createdAt + this.#lifetimes.absoluteTimeoutMs - times.now),
-      idleTimeoutMs: times.idleTimeoutMs ?? this.#lifetimes.idleTimeoutMs,
-      own: times.idleTimeoutMs
-    })
-    if (this.#sessions.size > MAX_SESSIONS) {
-      for (const oldest of this.#sessions.keys()) {
-        this.#sessions.delete(oldest)
-        break
-      }
+    if (this.#ids.length === 0) {
+      this.#ids = new Array<SessionId | undefined>(SLOTS).fill(undefined)
+      this.#numbers = new Float64Array(SLOTS * NUMBERS)
     }
+    const slot = slotOf(id)
+    this.#ids[slot] = id
+    const { absoluteTimeoutMs, idleTimeoutMs } = this.#lifetimes
+    const at = slot * NUMBERS
+    this.#numbers[at + EXPIRES_AT] = askedAt + (times.expiresAt - times.now)
+    this.#numbers[at + ABSOLUTE_DEADLINE] = askedAt + (times.createdAt + absoluteTimeoutMs - times.now)
+    this.#numbers[at + IDLE_TIMEOUT] = times.idleTimeoutMs ?? idleTimeoutMs
+    this.#numbers[at + OWN] = times.idleTimeoutMs ?? Number.NaN
   }
 
   forget(id: SessionId): void {
-    this.#sessions.delete(id)
+    const slot = slotOf(id)
+    if (this.#ids[slot] === id) this.#ids[slot] = undefined
   }
 
   forgetAll(): void {
-    this.#sessions.clear()
+    this.#ids.fill(undefined)
   }
 
   /**
@@ -78,12 +82,20 @@ export class TouchMemory {
    * @param own The idle timeout that the touch would set; undefined: none.
    */
   sparesTouch(id: SessionId, own: number | null | undefined): boolean {
-    const seen = this.#sessions.get(id)
-    if (seen === undefined || (own !== undefined && own !== seen.own)) return false
+    const slot = slotOf(id)
+    if (this.#ids[slot] !== id) return false
+    const seen = (what: number): number => this.#numbers[slot * NUMBERS + what] ?? Number.NaN
+    if (own !== undefined && !Object.is(own ?? Number.NaN, seen(OWN))) return false
     const now = this.#now()
-    if (seen.expiresAt <= now) return false
-    const gain = Math.min(now + seen.idleTimeoutMs, seen.absoluteDeadline) - seen.expiresAt
+    if (seen(EXPIRES_AT) <= now) return false
+    const gain = Math.min(now + seen(IDLE_TIMEOUT), seen(ABSOLUTE_DEADLINE)) - seen(EXPIRES_AT)
     // A session with a short timeout of its own must not run out while its touches are spared.
-    return gain < Math.min(this.#lifetimes.touchAfterMs, seen.idleTimeoutMs / 10)
+    return gain < Math.min(this.#lifetimes.touchAfterMs, seen(IDLE_TIMEOUT) / 10)
   }
+}
+
+function slotOf(id: SessionId): number {
+  let hash = 0
+  for (let at = 0; at < HASHED_CHARACTERS; at++) hash = (hash * 67 + id.charCodeAt(at)) | 0
+  return hash & (SLOTS - 1)
 }
