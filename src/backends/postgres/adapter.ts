@@ -311,8 +311,8 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     bytes = 0
   ): Promise<Output> {
     if (this.#disconnected) return Promise.reject(closedError())
-    const submit = () => this.#batcher.submit(kind, ids, input, bytes)
-    return this.#isReady ? submit() : this.ready().then(submit)
+    if (this.#isReady) return this.#batcher.submit(kind, ids, input, bytes)
+    return this.ready().then(() => this.#batcher.submit(kind, ids, input, bytes))
   }
 
   /** A call on many sessions: a statement of its own, beside the batches. */

@@ -70,13 +70,20 @@ class Call<Input, Output> implements SomeCall {
   waitingFor = 0
   since = 0
   isUnderWay = false
-  readonly callers: Caller<Output>[] = []
+  readonly callers: Caller<Output>[]
   readonly line: Line<Input, Output>
   readonly keys: readonly string[]
   readonly input: Input
   readonly bytes: number
 
-  constructor(line: Line<Input, Output>, keys: readonly string[], input: Input, bytes: number) {
+  constructor(
+    line: Line<Input, Output>,
+    keys: readonly string[],
+    input: Input,
+    bytes: number,
+    caller: Caller<Output>
+  ) {
+    this.callers = [caller]
     this.line = line
     this.keys = keys
     this.input = input
@@ -175,12 +182,12 @@ export class Batcher {
       if (fullness !== undefined) return reject(this.#options.refuse(fullness))
       this.#waitingCallers++
       const sharing = kind.sharesAnswers ? this.#waitingLike(line, keys) : undefined
+      const caller = { resolve, reject }
       if (sharing !== undefined) {
-        sharing.callers.push({ resolve, reject })
+        sharing.callers.push(caller)
         return
       }
-      const call = new Call(line, keys, input, bytes)
-      call.callers.push({ resolve, reject })
+      const call = new Call(line, keys, input, bytes, caller)
       this.#waitingBytes += bytes
       this.#waiting.add(call)
       if (!this.#order.enter(call)) return

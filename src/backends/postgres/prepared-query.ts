@@ -89,10 +89,11 @@ export class PreparedQuery<Row> implements pg.Submittable {
       throw new Error(`PostgreSQL sent rows of ${this.name} without their description`)
     const { columns, template } = this.#shape
     const row = { ...template }
-    columns.forEach(({ name, parse }, index) => {
-      const text = fields[index]
+    let index = 0
+    for (const { name, parse } of columns) {
+      const text = fields[index++]
       if (typeof text === 'string') row[name] = parse(text)
-    })
+    }
     this.#rows.push(row as Row) // the statement and its row type stand side by side in statements.ts
   }
 
