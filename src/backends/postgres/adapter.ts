@@ -184,7 +184,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
       total += page[0]?.ended ?? 0
       cursor = page[0]?.cursor ?? null
     }
-    const [rest] = await this.#query<{ ended: number }>(this.#statements.endRest, {}, doing)
+    const [rest] = await this.#query(this.#statements.endRest, {}, doing)
     return total + (rest?.ended ?? 0)
   }
 
@@ -193,29 +193,25 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
   }
 
   async idsByUser(userId: string): Promise<SessionId[]> {
-    const rows = await this.#query<{ id: SessionId }>(
-      this.#statements.idsByUser,
-      { userId },
-      'listing the sessions of a user'
-    )
+    const rows = await this.#query(this.#statements.idsByUser, { userId }, 'listing the sessions of a user')
     return rows.map(({ id }) => id)
   }
 
   async countByUser(userId: string): Promise<number> {
     const doing = 'counting the sessions of a user'
-    const [row] = await this.#query<{ count: number }>(this.#statements.countByUser, { userId }, doing)
+    const [row] = await this.#query(this.#statements.countByUser, { userId }, doing)
     return row?.count ?? 0
   }
 
   async count(): Promise<number> {
-    const [row] = await this.#query<{ count: number }>(this.#statements.count, {}, 'counting sessions')
+    const [row] = await this.#query(this.#statements.count, {}, 'counting sessions')
     return row?.count ?? 0
   }
 
   async *scan(): AsyncGenerator<StoredSession, void, undefined> {
     let cursor = ''
     for (;;) {
-      const page = await this.#query<StoredSession>(this.#statements.page, { cursor }, 'reading all sessions')
+      const page = await this.#query(this.#statements.page, { cursor }, 'reading all sessions')
       yield* page
       const last = page.at(-1)
       if (last === undefined || page.length < PAGE_ROWS) return
@@ -228,11 +224,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
     let removed = 0
     for (;;) {
       const start = performance.now()
-      const [batch] = await this.#query<{ won: boolean; removed: number; visited: number }>(
-        this.#statements.prune,
-        {},
-        'removing expired sessions'
-      )
+      const [batch] = await this.#query(this.#statements.prune, {}, 'removing expired sessions')
       if (!batch?.won) return removed
       removed += batch.removed
       if (batch.visited < PRUNE_ROWS) return removed
@@ -316,7 +308,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
   }
 
   /** A call on many sessions: a statement of its own, beside the batches. */
-  async #query<Row>(statement: Statement, values: ParameterValues, doing: string): Promise<Row[]> {
+  async #query<Row>(statement: Statement<Row>, values: ParameterValues, doing: string): Promise<Row[]> {
     if (this.#disconnected) throw closedError()
     this.#underWay++
     try {
@@ -324,7 +316,7 @@ export class PostgresSessionStorage extends KeyvPostgres implements SessionStora
       const parameters = { ...policyParameters(this.#policy), ...values }
       for (let attempt = 0; ; attempt++) {
         try {
-          return await this.#pool.query<Row>(statement, parameters, doing)
+          return await this.#pool.query(statement, parameters, doing)
         } catch (error) {
           if (remedyFor(error) !== 'retry' || attempt >= MAX_DEADLOCK_RETRIES) throw error
           await delay(Math.random() * 2 ** attempt * 5)

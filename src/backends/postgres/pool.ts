@@ -9,7 +9,7 @@ import {
   toSessionError
 } from './errors.ts'
 import { Overdue, type UnderWay } from './overdue.ts'
-import { PreparedQuery, type RowShapes } from './prepared-query.ts'
+import { PreparedQuery } from './prepared-query.ts'
 import { bind, type ParameterValues, type Statement } from './statement.ts'
 
 export type PoolOptions = Pick<
@@ -72,6 +72,9 @@ const TYPES: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) => (Number(oid) === BIGINT_OID ? Number : pg.types.getTypeParser(oid, format))
 }
 
+/** Statements read their columns themselves. */
+const AS_TEXT: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text }
+
 /**
  * The connections of one store, never shared with another. Connects lazily; connections that die are replaced by the next
  * statement. All failures leave as SessionErrors.
@@ -89,7 +92,6 @@ export class ConnectionPool {
   #unneeded = 0
   #keptTimer: NodeJS.Timeout | undefined
   #isEnding = false
-  readonly #shapes = new WeakMap<object, RowShapes>()
   readonly #statementLimitMs: number
   /** What to do about each statement under way, should it not be answered in time. */
   readonly #underWay: Overdue<Run>
@@ -158,32 +160,33 @@ export class ConnectionPool {
   }
 
   /** Runs one statement on a connection of its own. `doing` is for messages: 'reading a session'. */
-  async query<Row>(asked: Statement, values: ParameterValues, doing: string): Promise<Row[]> {
+  async query<Row>(asked: Statement<Row>, values: ParameterValues, doing: string): Promise<Row[]> {
     const statement = this.#plansAsTold ? asked : (asked.unplanned ?? asked)
     const bound = bind(statement, values)
     const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     const isNamed = this.#usesPreparedStatements
     try {
       return await this.#run<Row>(client, (done) => {
-        if (isNamed)
-          client.query(new PreparedQuery<Row>(statement, bound, this.#shapesOn(client), TYPES, done))
-        else runUnprepared(client, statement.text, bound, done)
+        if (isNamed) client.query(new PreparedQuery<Row>(statement, bound, done))
+        else runUnprepared(client, statement, bound, done)
       })
     } catch (error) {
       if (!isNamed || !lostPreparedStatement(error)) throw this.#explain(error, doing)
       // Refused before it ran, so it may run again.
       this.#usesPreparedStatements = false
     }
-    return this.query<Row>(asked, values, doing)
+    return this.query(asked, values, doing)
   }
 
   /** Runs SQL that others have written, with $1, $2, … */
   async queryText(text: string, values: unknown[], doing: string): Promise<Array<Record<string, unknown>>> {
     const client = this.#kept.pop() ?? (await this.#checkOut(doing))
     try {
-      return await this.#run<Record<string, unknown>>(client, (done) =>
-        runUnprepared(client, text, values, done)
-      )
+      return await this.#run<Record<string, unknown>>(client, (done) => {
+        client.query<pg.QueryResultRow>({ text, values }, (error: unknown, result) => {
+          done(error, error ? [] : result.rows)
+        })
+      })
     } catch (error) {
       throw this.#explain(error, doing)
     }
@@ -270,15 +273,6 @@ export class ConnectionPool {
     })
   }
 
-  #shapesOn(client: pg.PoolClient): RowShapes {
-    let shapes = this.#shapes.get(client)
-    if (shapes === undefined) {
-      shapes = new Map()
-      this.#shapes.set(client, shapes)
-    }
-    return shapes
-  }
-
   #keep(client: pg.PoolClient): void {
     // Those who wait for a connection do so in the driver's pool.
     if (this.#isEnding || this.#pool.waitingCount > 0) {
@@ -352,8 +346,16 @@ function passwordSource(password: NonNullable<PoolOptions['password']>): () => P
   }
 }
 
-function runUnprepared<Row>(client: pg.PoolClient, text: string, values: unknown[], done: Done<Row>): void {
-  client.query<pg.QueryResultRow>({ text, values }, (error: unknown, result) => {
-    done(error, error ? [] : (result.rows as Row[])) // the statement and its row type stand side by side in statements.ts
-  })
+function runUnprepared<Row>(
+  client: pg.PoolClient,
+  { text, read }: Statement<Row>,
+  values: unknown[],
+  done: Done<Row>
+): void {
+  client.query<Array<string | null>>(
+    { text, values, rowMode: 'array', types: AS_TEXT },
+    (error: unknown, result) => {
+      done(error, error ? [] : result.rows.map(read))
+    }
+  )
 }

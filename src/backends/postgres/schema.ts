@@ -1,6 +1,5 @@
 import { BackendUnavailableError, SchemaError } from '../../core/errors.ts'
 import type { ConnectionPool, RunSql } from './pool.ts'
-import { statement } from './statement.ts'
 
 /*
  * The numbered migrations and the table that records them. A library meets three kinds of schema: the one it knows, an
@@ -92,7 +91,7 @@ export async function ensureSchema(pool: ConnectionPool, name: TableName, migrat
     migrations: quotedTable({ schema: name.schema, table: `${name.table}_migrations` })
   }
   const doing = `looking at the schema of ${quoted.table}`
-  const ask: RunSql = (text) => pool.query(statement(text), {}, doing)
+  const ask = ((text) => pool.queryText(text, [], doing)) as RunSql // each query names the columns of its type
   const state = await schemaState(ask, quoted)
   if (isUsable(state, quoted)) return
   if (!migrate) {

@@ -13,6 +13,7 @@ import type {
 import type { BatchKind } from './batching.ts'
 import { bigintArray, textArray } from './binary-array.ts'
 import type { ConnectionPool } from './pool.ts'
+import type { IdRow, SeenRow, TimesRow } from './rows.ts'
 import type { ParameterValues, Statement } from './statement.ts'
 import type { Arity, IdleTimeout, SessionStatements } from './statements.ts'
 
@@ -41,8 +42,6 @@ export interface RevokeCall extends IdCall {
   readonly userId: string | null
 }
 
-type TimesRow = SessionTimes & { readonly id: string }
-type SeenRow = SeenTimes & { readonly id: string }
 /** What a write that changed nothing has found instead. */
 type Obstacle = 'live' | 'tombstone' | 'nothing'
 
@@ -68,7 +67,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
     readonly doing: string
     readonly access?: 'read'
     readonly sharesAnswers?: boolean
-    readonly statement: Readonly<Record<Arity, Statement>>
+    readonly statement: Readonly<Record<Arity, Statement<Row>>>
     readonly one: (input: Input) => ParameterValues
     readonly many: (inputs: readonly Input[]) => ParameterValues
     /** Asks the store what there is where no row came back; else an obstacle is always 'nothing'. */
@@ -84,8 +83,8 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
         if (only === undefined) return []
         const rows =
           inputs.length === 1
-            ? await pool.query<Row>(spec.statement.one, { ...fixed, ...spec.one(only) }, doing)
-            : await pool.query<Row>(
+            ? await pool.query(spec.statement.one, { ...fixed, ...spec.one(only) }, doing)
+            : await pool.query(
                 spec.statement.many,
                 { ...fixed, ...spec.many(access === 'write' ? sortedById(inputs) : inputs) },
                 doing
@@ -102,8 +101,8 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
   /** A statement after the write, so that it sees what the write had to wait for. */
   async function obstacles(calls: readonly IdCall[], doing: string): Promise<Map<string, Obstacle>> {
     const values = { ...fixed, ids: idArray(calls) }
-    const rows = await pool.query<{ id: string; isLive: boolean }>(statements.state, values, doing)
-    return new Map(rows.map(({ id, isLive }) => [id, isLive ? 'live' : 'tombstone']))
+    const rows = await pool.query(statements.state, values, doing)
+    return new Map(rows.map(({ id, isLive }): [string, Obstacle] => [id, isLive ? 'live' : 'tombstone']))
   }
 
   const touch = (idle: IdleTimeout) =>
@@ -177,7 +176,7 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
 
     touch: { given: touch('given'), kept: touch('kept') },
 
-    end: byKey<IdCall, { readonly id: string }, boolean>({
+    end: byKey<IdCall, IdRow, boolean>({
       doing: 'ending a session',
       statement: statements.end,
       one: ({ id }) => ({ id }),
@@ -188,18 +187,14 @@ export function sessionCalls(pool: ConnectionPool, statements: SessionStatements
     rotate: oneAtATime<RotateCall, StoredSession | undefined>(async ({ id, newId, entry }) => {
       const statement = entry ? statements.rotate.written[idleOf(entry)] : statements.rotate.touched
       const written = entry ? writeParameters({ id, entry }) : { id }
-      const [row] = await pool.query<StoredSession>(
-        statement,
-        { ...fixed, ...written, newId },
-        'rotating a session'
-      )
+      const [row] = await pool.query(statement, { ...fixed, ...written, newId }, 'rotating a session')
       return row
     }),
 
     revoke: oneAtATime<RevokeCall, boolean>(async ({ id, userId }) => {
       let from: string = id
       for (let pursuit = 0; pursuit < MAX_PURSUITS; pursuit++) {
-        const [row] = await pool.query<{ present: string | null; isEnded: boolean }>(
+        const [row] = await pool.query(
           statements.revoke,
           { ...fixed, id: from, userId },
           'revoking a session'

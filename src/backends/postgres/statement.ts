@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { RowReader } from './rows.ts'
 
 /** The parameters of all statements, by name, with their types: one word means one thing in every statement. */
 const PARAMETER_TYPES = {
@@ -25,22 +26,23 @@ export type ParameterName = keyof typeof PARAMETER_TYPES
 export type ParameterValue = string | number | null | Buffer
 export type ParameterValues = Readonly<Partial<Record<ParameterName, ParameterValue>>>
 
-/** One SQL statement with bound parameters. */
-export interface Statement {
+/** One SQL statement with bound parameters, and how its rows are read. */
+export interface Statement<Row = unknown> {
   readonly text: string
   /** Carries a hash of the text, so that two versions of this library may share a pooler's connections. */
   readonly name: string
   /** The names of $1, $2, … in this order. */
   readonly parameters: readonly ParameterName[]
+  readonly read: RowReader<Row>
   /** Takes its place on connections that do not plan as the store asks them to. */
-  readonly unplanned?: Statement
+  readonly unplanned?: Statement<Row>
 }
 
 /** Two colons are a cast; one, followed by a name, is a parameter. */
 const PARAMETER = /(?<!:):([a-z]\w*)/gi
 
 /** Compiles SQL whose parameters are written `:name`. Each becomes $n with its type, numbered by first appearance. */
-export function statement(sql: string): Statement {
+export function statement<Row>(sql: string, read: RowReader<Row>): Statement<Row> {
   const parameters: ParameterName[] = []
   const text = sql.trim().replace(PARAMETER, (_, name: string) => {
     if (!isParameterName(name)) throw new Error(`The statement uses an unknown parameter :${name}`)
@@ -48,7 +50,7 @@ export function statement(sql: string): Statement {
     return `$${parameters.indexOf(name) + 1}::${PARAMETER_TYPES[name]}`
   })
   const hash = createHash('sha256').update(text).digest('base64url').slice(0, 16)
-  return { text, name: `bodhi_${hash}`, parameters }
+  return { text, name: `bodhi_${hash}`, parameters, read }
 }
 
 /** The values in the order of the statement's parameters. */

@@ -1,3 +1,4 @@
+import { ID, isTrueAt, NOW, type RowReader, SEEN, SESSION, TIMES } from './rows.ts'
 import { type Statement, statement } from './statement.ts'
 
 /*
@@ -11,8 +12,6 @@ import { type Statement, statement } from './statement.ts'
  *   (HOT). So expires_bucket, the only trace of the expiry in an index, is a lower bound of it: a write lowers it where
  *   the expiry comes forward, and never raises it; pruning does.
  */
-
-const NOW = `(date_part('epoch', statement_timestamp()) * 1000)::bigint`
 
 /** A minute in milliseconds: equal entries share their space in the index, and pruning is late by this much at most. */
 export const BUCKET_MS = 60_000
@@ -28,12 +27,6 @@ const bucketOf = (expires: string): string => `((${expires}) / ${BUCKET_MS})::in
 const IS_TOMBSTONE = `(s.value is null and s.expires > ${NOW})`
 /** The absolute deadline is asked for again: the absolute timeout may have become shorter since the row was written. */
 const IS_LIVE = `(s.value is not null and s.expires > ${NOW} and s.created_at > ${NOW} - :absoluteMs)`
-
-const SEEN = `
-  s.created_at as "createdAt", least(s.expires, s.created_at + :absoluteMs) as "expiresAt",
-  s.idle_timeout as "idleTimeoutMs", ${NOW} as now`
-const TIMES = `${SEEN}, s.last_active_at as "lastActiveAt", s.version`
-const SESSION = `s.key as id, s.value, s.user_id as "userId", ${TIMES}`
 
 /**
  * What is looked up by key is looked up in the primary key, row by row, also by plans made while the table was nearly
@@ -86,13 +79,16 @@ const SOURCES = {
 
 /** Builds every statement for one table; `table` is its qualified name, quoted, of letters, digits and underscores. */
 export function sessionStatements(table: string) {
-  const forArity = (build: (arity: Arity) => string): Record<Arity, Statement> => ({
-    one: statement(build('one')),
-    many: statement(build('many'))
+  const forArity = <Row>(
+    read: RowReader<Row>,
+    build: (arity: Arity) => string
+  ): Record<Arity, Statement<Row>> => ({
+    one: statement(build('one'), read),
+    many: statement(build('many'), read)
   })
-  const forEachIdle = (
-    build: (idle: IdleTimeout) => Record<Arity, Statement>
-  ): Record<IdleTimeout, Record<Arity, Statement>> => ({ given: build('given'), kept: build('kept') })
+  const forEachIdle = <Row>(
+    build: (idle: IdleTimeout) => Record<Arity, Statement<Row>>
+  ): Record<IdleTimeout, Record<Arity, Statement<Row>>> => ({ given: build('given'), kept: build('kept') })
 
   const keyCondition = (arity: Arity) => (arity === 'one' ? 's.key = :id' : 's.key = any(:ids)')
 
@@ -102,13 +98,17 @@ export function sessionStatements(table: string) {
    * sorted by key, and where connections plan as they are told (PLANNING in pool.ts) rows are taken in that order.
    * Elsewhere they are locked first, which looks up each of them twice.
    */
-  const update = (
+  const update = <Row>(
     source: Source,
-    { set, where = 'true', returning }: { set: string; where?: string; returning: string }
-  ): Record<Arity, Statement> => {
+    {
+      set,
+      where = 'true',
+      returning
+    }: { set: string; where?: string; returning: { columns: string; read: RowReader<Row> } }
+  ): Record<Arity, Statement<Row>> => {
     const updateOf = (rows: string) => `
       update ${table} s set ${set} ${rows} and ${where} and ${IS_LIVE}
-      returning ${returning}`
+      returning ${returning.columns}`
     const planned = (arity: Arity) =>
       updateOf(
         source === IDS
@@ -121,8 +121,11 @@ export function sessionStatements(table: string) {
         order by s.key for no key update of s
       ) ${updateOf('from p where s.namespace = :namespace and s.key = p.key')}`
     return {
-      one: statement(planned('one')),
-      many: { ...statement(planned('many')), unplanned: statement(unplanned) }
+      one: statement(planned('one'), returning.read),
+      many: {
+        ...statement(planned('many'), returning.read),
+        unplanned: statement(unplanned, returning.read)
+      }
     }
   }
 
@@ -171,16 +174,18 @@ export function sessionStatements(table: string) {
   }
   return {
     read: forArity(
+      SESSION.read,
       (arity) => `
-        select ${SESSION} from ${table} s
+        select ${SESSION.columns} from ${table} s
         where ${IN_NAMESPACE} and ${keyCondition(arity)} and ${IS_LIVE}`
     ),
 
     insert: forArity(
+      TIMES.read,
       (arity) => `
         ${newRow('given')} ${SOURCES.write.given[arity]}
         on conflict (namespace, key) do nothing
-        returning s.key as id, ${TIMES}`
+        returning ${TIMES.columns}`
     ),
 
     /** No row comes back for a key with a tombstone. Batches come sorted by key here too. */
@@ -190,6 +195,7 @@ export function sessionStatements(table: string) {
       const idleTimeout =
         idle === 'given' ? 'excluded.idle_timeout' : `(case when ${isGone} then null else s.idle_timeout end)`
       return forArity(
+        SEEN.read,
         (arity) => `
         ${newRow(idle)} ${SOURCES.write[idle][arity]}
         on conflict (namespace, key) do update set
@@ -198,13 +204,13 @@ export function sessionStatements(table: string) {
           created_at = ${createdAt}, last_active_at = ${NOW},
           ${setExpires(idleTimeout, createdAt)}
         where not ${IS_TOMBSTONE}
-        returning s.key as id, ${SEEN}`
+        returning ${SEEN.columns}`
       )
     }),
 
     /** No row comes back for a key without a live row. */
     putOrRefuse: forEachIdle((idle) =>
-      update(SOURCES.write[idle], { set: setWritten(idle), returning: `s.key as id, ${SEEN}` })
+      update(SOURCES.write[idle], { set: setWritten(idle), returning: SEEN })
     ),
 
     /** As putOrRefuse, and none for a live row of another version. */
@@ -212,30 +218,31 @@ export function sessionStatements(table: string) {
       update(SOURCES.replace[idle], {
         set: setWritten(idle),
         where: 's.version = p.version',
-        returning: `s.key as id, ${TIMES}`
+        returning: TIMES
       })
     ),
 
     /** What there is of keys for which an update has brought nothing back. */
-    state: statement(`
-      select s.key as id, s.value is not null as "isLive" from ${table} s
-      where ${IN_NAMESPACE} and s.key = any(:ids) and (${IS_TOMBSTONE} or ${IS_LIVE})`),
-
-    touch: forEachIdle((idle) =>
-      update(SOURCES.touch[idle], { set: setTouched(idle), returning: `s.key as id, ${SEEN}` })
+    state: statement(
+      `
+      select s.key, s.value is not null from ${table} s
+      where ${IN_NAMESPACE} and s.key = any(:ids) and (${IS_TOMBSTONE} or ${IS_LIVE})`,
+      (columns) => ({ ...ID.read(columns), isLive: isTrueAt(columns, 1) })
     ),
 
-    end: update(IDS, { set: SET_ENDED, returning: 's.key as id' }),
+    touch: forEachIdle((idle) => update(SOURCES.touch[idle], { set: setTouched(idle), returning: SEEN })),
+
+    end: update(IDS, { set: SET_ENDED, returning: ID }),
 
     /**
      * The row itself moves. So whoever waits for it by its user finds its new version; whoever waits for it by its old
      * id does not, and meets the tombstone.
      */
     rotate: {
-      touched: statement(rotation(setTouched('kept'), SOURCES.touch.kept.one)),
+      touched: statement(rotation(setTouched('kept'), SOURCES.touch.kept.one), SESSION.read),
       written: {
-        given: statement(rotation(setWritten('given'), SOURCES.write.given.one)),
-        kept: statement(rotation(setWritten('kept'), SOURCES.write.kept.one))
+        given: statement(rotation(setWritten('given'), SOURCES.write.given.one), SESSION.read),
+        kept: statement(rotation(setWritten('kept'), SOURCES.write.kept.one), SESSION.read)
       }
     },
 
@@ -243,7 +250,8 @@ export function sessionStatements(table: string) {
      * Ends what a session has become since it had this id, along the tombstones that rotation left. If it was live in the
      * statement's snapshot and yet not ended, it has been rotated once more at this moment.
      */
-    revoke: statement(`
+    revoke: statement(
+      `
       with recursive chain (key, length) as (
         select :id collate "C", 0
         union all
@@ -263,19 +271,25 @@ export function sessionStatements(table: string) {
           and (:userId is null or s.user_id = :userId)
         returning 1
       )
-      select (select key from present) as present, exists (select from ended) as "isEnded"`),
+      select (select key from present) as present, exists (select from ended) as is_ended`,
+      (columns) => ({ present: columns[0] ?? null, isEnded: isTrueAt(columns, 1) })
+    ),
 
     /**
      * One direct update, not one of keys looked up before: a row that is being rotated is waited for, and found under
      * its new key.
      */
-    endByUser: statement(`
+    endByUser: statement(
+      `
       update ${table} s set ${SET_ENDED}
       where s.namespace = :namespace and s.user_id = :userId and ${IS_LIVE} and (:except is null or s.key <> :except)
-      returning s.key as id`),
+      returning ${ID.columns}`,
+      ID.read
+    ),
 
     /** One page of the keys after the cursor; null as the cursor comes back where there are no more. */
-    endPage: statement(`
+    endPage: statement(
+      `
       with page as materialized (
         select s.key from ${table} s
         where s.namespace = :namespace and s.key > :cursor and s.value is not null
@@ -290,44 +304,65 @@ export function sessionStatements(table: string) {
         where ${IN_NAMESPACE} and ${keyIs('locked.key')} and ${IS_LIVE}
         returning 1
       )
-      select (select max(key) from page) as cursor, (select count(*) from ended) as ended`),
+      select (select max(key) from page) as cursor, (select count(*) from ended) as ended`,
+      (columns) => ({ cursor: columns[0] ?? null, ended: Number(columns[1]) })
+    ),
 
     /** What moved from a key that endPage had yet to visit to one that it had visited. */
-    endRest: statement(`
+    endRest: statement(
+      `
       with ended as (
         update ${table} s set ${SET_ENDED}
         where s.namespace = :namespace and ${IS_LIVE}
         returning 1
       )
-      select count(*) as ended from ended`),
+      select count(*) as ended from ended`,
+      (columns) => ({ ended: Number(columns[0]) })
+    ),
 
-    listByUser: statement(`
-      select ${SESSION} from ${table} s
+    listByUser: statement(
+      `
+      select ${SESSION.columns} from ${table} s
       where s.namespace = :namespace and s.user_id = :userId and ${IS_LIVE}
-      order by s.last_active_at desc, s.key`),
+      order by s.last_active_at desc, s.key`,
+      SESSION.read
+    ),
 
-    idsByUser: statement(`
-      select s.key as id from ${table} s
+    idsByUser: statement(
+      `
+      select ${ID.columns} from ${table} s
       where s.namespace = :namespace and s.user_id = :userId and ${IS_LIVE}
-      order by s.last_active_at desc, s.key`),
+      order by s.last_active_at desc, s.key`,
+      ID.read
+    ),
 
-    countByUser: statement(`
+    countByUser: statement(
+      `
       select count(*) as count from ${table} s
-      where s.namespace = :namespace and s.user_id = :userId and ${IS_LIVE}`),
+      where s.namespace = :namespace and s.user_id = :userId and ${IS_LIVE}`,
+      (columns) => ({ count: Number(columns[0]) })
+    ),
 
-    count: statement(`
-      select count(*) as count from ${table} s where s.namespace = :namespace and ${IS_LIVE}`),
+    count: statement(
+      `
+      select count(*) as count from ${table} s where s.namespace = :namespace and ${IS_LIVE}`,
+      (columns) => ({ count: Number(columns[0]) })
+    ),
 
-    page: statement(`
-      select ${SESSION} from ${table} s
+    page: statement(
+      `
+      select ${SESSION.columns} from ${table} s
       where s.namespace = :namespace and s.key > :cursor and ${IS_LIVE}
-      order by s.key limit ${PAGE_ROWS}`),
+      order by s.key limit ${PAGE_ROWS}`,
+      SESSION.read
+    ),
 
     /**
      * One batch. Only rows that have work to do are taken: expired ones are deleted, and of those still live whose bucket
      * has passed, the bucket is raised. Both ask again at the row's newest version. Without the lock, null comes back.
      */
-    prune: statement(`
+    prune: statement(
+      `
       with turn as materialized (
         select pg_try_advisory_xact_lock(hashtextextended('bodhi-session prune ${table} ' || :namespace, 0)) as won
       ), candidates as materialized (
@@ -348,10 +383,11 @@ export function sessionStatements(table: string) {
       select
         (select won from turn) as won,
         (select count(*) from removed where was_session) as removed,
-        (select count(*) from candidates) as visited,
-        (select count(*) from raised) as raised`),
+        (select count(*) from candidates) as visited`,
+      (columns) => ({ won: isTrueAt(columns, 0), removed: Number(columns[1]), visited: Number(columns[2]) })
+    ),
 
-    ping: statement('select 1 as answer')
+    ping: statement('select 1', () => undefined)
   }
 
   function rotation(set: string, source: string): string {
@@ -360,7 +396,7 @@ export function sessionStatements(table: string) {
         update ${table} s set key = :newId, ${set}
         from ${source}
         where ${IN_NAMESPACE} and s.key = p.key and ${IS_LIVE}
-        returning ${SESSION}
+        returning ${SESSION.columns}
       ), buried as (
         insert into ${table} (namespace, key, version, created_at, last_active_at, expires, expires_bucket, successor)
         select :namespace, :id, 0, ${NOW}, ${NOW}, ${NOW} + :tombstoneMs, ${bucketOf(`${NOW} + :tombstoneMs`)}, :newId
