@@ -3,7 +3,7 @@ import type { Contender } from './contender.ts'
 import { measure } from './measure.ts'
 import type { Answer, AnswerMessage, Pruned, Request, RequestMessage } from './messages.ts'
 import { randomSource } from './statistics.ts'
-import { dataOf, keyOf } from './workload.ts'
+import { dataOf, Keys } from './workload.ts'
 
 /*
  * The process of one contender: opens its store, then carries out what the runner sends. Contenders live side by side for
@@ -14,7 +14,7 @@ const FILL_ROWS = 2_000
 
 let contender: Contender | undefined
 let isSynchronous = false
-let keys: string[] = []
+let keys = new Keys(0)
 
 process.on('message', ({ id, request }: RequestMessage) => {
   carryOut(request).then(
@@ -37,7 +37,7 @@ async function carryOut(request: Request): Promise<Answer> {
       isSynchronous = ['sqlite', 'memory'].includes(entryOf(request.name).place)
       return {}
     case 'fill':
-      keys = Array.from({ length: request.count }, (_, n) => keyOf(n))
+      keys = new Keys(request.count)
       if (request.write) await fill(opened())
       return {}
     case 'measure':
@@ -57,11 +57,9 @@ function opened(): Contender {
 
 async function fill(store: Contender): Promise<void> {
   const random = randomSource(1)
-  for (let from = 0; from < keys.length; from += FILL_ROWS) {
-    const entries = keys
-      .slice(from, from + FILL_ROWS)
-      .map((key, n) => [key, dataOf(from + n, random)] as const)
-    await store.fill(entries)
+  for (let from = 0; from < keys.count; from += FILL_ROWS) {
+    const rows = Math.min(FILL_ROWS, keys.count - from)
+    await store.fill(Array.from({ length: rows }, (_, n) => [keys.at(from + n), dataOf(from + n, random)]))
   }
 }
 

@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Contender } from './contender.ts'
 import { quantile, randomSource } from './statistics.ts'
-import { type Operation, STEPS } from './workload.ts'
+import { type Keys, type Operation, STEPS } from './workload.ts'
 
 export interface Slice {
   readonly operation: Operation
@@ -42,7 +42,7 @@ const latencies = new Float64Array(MAX_LATENCIES)
  */
 export async function measure(
   contender: Contender,
-  keys: readonly string[],
+  keys: Keys,
   slice: Slice,
   isSynchronous: boolean
 ): Promise<Figures> {

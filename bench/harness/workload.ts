@@ -15,6 +15,27 @@ export function keyOf(n: number): string {
   return createHash('md5').update(String(n)).digest('hex')
 }
 
+const KEY_LENGTH = 32
+
+/**
+ * The keys of the first sessions. In one buffer, not as strings: a million strings would make the garbage collector's work
+ * for a large store harder than for a small one, and a server gets each token as a new string from a request too.
+ */
+export class Keys {
+  readonly count: number
+  readonly #bytes: Buffer
+
+  constructor(count: number) {
+    this.count = count
+    this.#bytes = Buffer.alloc(count * KEY_LENGTH)
+    for (let n = 0; n < count; n++) this.#bytes.write(keyOf(n), n * KEY_LENGTH, 'latin1')
+  }
+
+  at(n: number): string {
+    return this.#bytes.toString('latin1', n * KEY_LENGTH, (n + 1) * KEY_LENGTH)
+  }
+}
+
 /** Made once: what building them anew for each call would cost is the bench's, and would be charged to the stores. */
 const TEMPLATES = Array.from({ length: 256 }, (_, n) => ({
   csrf: 'mCkIc0Ntu1YhZkO2kQwUQdS0vYHqE7aF',
@@ -40,7 +61,7 @@ export function expiryOf({ cookie }: Pick<BenchData, 'cookie'>): number {
 }
 
 /** Runs one operation and gives how many the store has carried out. */
-export type Step = (contender: Contender, keys: readonly string[], random: () => number) => Promise<number>
+export type Step = (contender: Contender, keys: Keys, random: () => number) => Promise<number>
 
 export const STEPS: Readonly<Record<Operation, Step>> = {
   load: async (contender, keys, random) => {
@@ -72,7 +93,7 @@ export const STEPS: Readonly<Record<Operation, Step>> = {
   }
 }
 
-function pick(keys: readonly string[], random: () => number): [key: string, n: number] {
-  const n = Math.floor(random() * keys.length)
-  return [keys[n] ?? '', n]
+function pick(keys: Keys, random: () => number): [key: string, n: number] {
+  const n = Math.floor(random() * keys.count)
+  return [keys.at(n), n]
 }
