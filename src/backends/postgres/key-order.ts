@@ -1,3 +1,5 @@
+import { randomInt } from 'node:crypto'
+
 /** A reader or a writer of some keys, in the queue of each. */
 export interface Turn {
   /** Without repetitions. */
@@ -19,20 +21,21 @@ class Place<T> {
   }
 }
 
-/** Some times the calls that are under way, so that a bucket has one key at most as a rule. */
-const BUCKETS = 2048
-/** So many characters of a hash tell the buckets apart. */
-const HASHED_CHARACTERS = 4
+/** 2048 buckets: some times the calls that are under way, so that a bucket has one key at most as a rule. */
+const BUCKET_BITS = 11
+/** So many characters of a key choose its bucket: keys are hashes, of which a few characters tell them apart. */
+const HASHED_CHARACTERS = 8
+/** Of this process alone: else somebody could choose tokens that all fall into one bucket, and be slow to find there. */
+const MULTIPLIER = 2 * randomInt(2 ** 30, 2 ** 31) + 1
 
 /**
  * First come, first served, for each key by itself: a writer has a key to itself, readers that follow one another share
  * it. Knows only who comes before whom; what a turn is used for is its owner's matter.
  *
- * A hash table of its own, not a Map, for the reason in {@link Overdue}. Keys are expected to be hashes already: their
- * first characters choose the bucket.
+ * A hash table of its own, not a Map, for the reason in {@link Overdue}.
  */
 export class KeyOrder<T extends Turn> {
-  readonly #buckets = new Array<Place<T> | undefined>(BUCKETS).fill(undefined)
+  readonly #buckets = new Array<Place<T> | undefined>(2 ** BUCKET_BITS).fill(undefined)
   readonly #onTurn: (turn: T) => void
 
   /** `onTurn` is called for a turn that had to wait, when it has come. */
@@ -117,8 +120,8 @@ export class KeyOrder<T extends Turn> {
 function bucketOf(key: string): number {
   let hash = 0
   const end = Math.min(key.length, HASHED_CHARACTERS)
-  for (let at = 0; at < end; at++) hash = (hash * 31 + key.charCodeAt(at)) | 0
-  return hash & (BUCKETS - 1)
+  for (let at = 0; at < end; at++) hash = Math.imul(hash ^ key.charCodeAt(at), MULTIPLIER)
+  return hash >>> (32 - BUCKET_BITS) // the upper bits depend on all of the lower ones
 }
 
 /** How many, from the front, may go: one writer, or all readers before the first writer. */

@@ -110,3 +110,22 @@ test('a statement is planned once for each connection, however small the first b
   const plans = 'select custom_plans::int, generic_plans::int from pg_prepared_statements where name = $1'
   expect(await pool.queryText(plans, [many.name], 'a test')).toEqual([{ custom_plans: 0, generic_plans: 20 }])
 })
+
+test('touches alone commit without waiting for the disk, and leave the connection as it was', async () => {
+  await fillTable(20)
+  const storage = await openStorage(database.url, { maxConnections: 1 })
+  expect(await storage.insert(sessionId('a'), { value: '{}', userId: null })).toBeDefined()
+  const pool = new ConnectionPool({ ...POOL_OPTIONS, url: database.url, maxConnections: 1 })
+  onTestFinished(() => pool.end())
+  for (const [name, part] of Object.entries(statements)) {
+    const isAsynchronous = (statement: Statement) => statement.text.includes('synchronous_commit')
+    const some = statementsIn(part).filter(isAsynchronous)
+    expect(some, name).toHaveLength(name === 'touch' ? 2 : 0) // for one and for many, without a timeout of their own
+    for (const statement of some) {
+      // Asked for before any row is looked at, and not once for each.
+      expect(await planOf(pool, statement)).toMatch(/One-Time Filter: .*'off'[\s\S]*Index Scan/)
+    }
+  }
+  expect(await storage.touch(sessionId('a'))).toBeDefined()
+  expect(await storage['query']('show synchronous_commit')).toEqual([{ synchronous_commit: 'on' }])
+})
