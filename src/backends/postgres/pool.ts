@@ -10,7 +10,7 @@ import {
 } from './errors.ts'
 import { Overdue, type UnderWay } from './overdue.ts'
 import { PreparedQuery } from './prepared-query.ts'
-import { bind, type ParameterValues, type Statement } from './statement.ts'
+import { bind, encode, type ParameterValue, type ParameterValues, type Statement } from './statement.ts'
 
 export type PoolOptions = Pick<
   ResolvedPostgresOptions,
@@ -349,9 +349,10 @@ function passwordSource(password: NonNullable<PoolOptions['password']>): () => P
 function runUnprepared<Row>(
   client: pg.PoolClient,
   { text, read }: Statement<Row>,
-  values: unknown[],
+  parameters: readonly ParameterValue[],
   done: Done<Row>
 ): void {
+  const values = parameters.map((value) => encode(value, Buffer.allocUnsafe))
   client.query<Array<string | null>>(
     { text, values, rowMode: 'array', types: AS_TEXT },
     (error: unknown, result) => {

@@ -1,12 +1,15 @@
 import type pg from 'pg'
+import { ScratchBuffer } from './binary-array.ts'
 import type { Columns } from './rows.ts'
-import type { ParameterValue, Statement } from './statement.ts'
+import { encode, type ParameterValue, type Statement } from './statement.ts'
 
 /** What pg keeps of the statements on a connection: by it, pg's own queries and these know of each other. */
 interface StatementCache {
   readonly parsedStatements: Record<string, string>
   readonly submittedNamedStatements: Record<string, string>
 }
+
+const scratch = new ScratchBuffer()
 
 /**
  * A named statement as pg takes it from others (as pg-cursor is one). pg's own query asks the server to describe the rows
@@ -18,7 +21,7 @@ export class PreparedQuery<Row> implements pg.Submittable {
   readonly name: string
   readonly text: string
   readonly #statement: Statement<Row>
-  readonly #values: Array<string | Buffer | null>
+  readonly #values: readonly ParameterValue[]
   readonly #done: (error: unknown, rows: Row[]) => void
   readonly #rows: Row[] = []
 
@@ -31,7 +34,7 @@ export class PreparedQuery<Row> implements pg.Submittable {
     this.name = statement.name
     this.text = statement.text
     this.#statement = statement
-    this.#values = values.map((value) => (typeof value === 'number' ? String(value) : value))
+    this.#values = values
     this.#done = done
   }
 
@@ -45,7 +48,10 @@ export class PreparedQuery<Row> implements pg.Submittable {
         connection.parse({ name, text, types: [] }, true)
         submittedNamedStatements[name] = text
       }
-      connection.bind({ statement: name, values: this.#values }, true)
+      scratch.reset()
+      // Copied into the message before anything else can run.
+      const values = this.#values.map((value) => encode(value, scratch.allocate))
+      connection.bind({ statement: name, values }, true)
       connection.execute(null, true)
       connection.sync()
     } finally {

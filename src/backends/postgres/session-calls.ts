@@ -11,7 +11,7 @@ import type {
   StoredSession
 } from '../backend.ts'
 import type { BatchKind } from './batching.ts'
-import { bigintArray, textArray } from './binary-array.ts'
+import { type BinaryArray, bigintArray, textArray } from './binary-array.ts'
 import type { ConnectionPool } from './pool.ts'
 import type { IdRow, SeenRow, TimesRow } from './rows.ts'
 import type { ParameterValues, Statement } from './statement.ts'
@@ -246,6 +246,6 @@ function manyWriteParameters(calls: readonly WriteCall[], idle: IdleTimeout): Pa
   }
 }
 
-function idArray(calls: readonly IdCall[]): Buffer {
+function idArray(calls: readonly IdCall[]): BinaryArray {
   return textArray(calls.map(({ id }) => id))
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Allocate, BinaryArray } from './binary-array.ts'
 import type { RowReader } from './rows.ts'
 
 /** The parameters of all statements, by name, with their types: one word means one thing in every statement. */
@@ -23,7 +24,7 @@ const PARAMETER_TYPES = {
 } as const
 
 export type ParameterName = keyof typeof PARAMETER_TYPES
-export type ParameterValue = string | number | null | Buffer
+export type ParameterValue = string | number | null | BinaryArray
 export type ParameterValues = Readonly<Partial<Record<ParameterName, ParameterValue>>>
 
 /** One SQL statement with bound parameters, and how its rows are read. */
@@ -60,6 +61,12 @@ export function bind(statement: Statement, values: ParameterValues): ParameterVa
     if (value === undefined) throw new Error(`No value for the parameter :${name}`)
     return value
   })
+}
+
+/** As the driver takes it: what is neither text nor null goes in PostgreSQL's binary format. */
+export function encode(value: ParameterValue, allocate: Allocate): string | Buffer | null {
+  if (typeof value === 'number') return String(value)
+  return typeof value === 'object' && value !== null ? value.encode(allocate) : value
 }
 
 function isParameterName(name: string): name is ParameterName {

@@ -21,7 +21,7 @@ export const BUCKET_MS = 60_000
  */
 export const PAGE_ROWS = 1_000
 /** Rows for each step of pruning, which nobody waits for: few, so that it takes little from those who do wait. */
-export const PRUNE_ROWS = 50
+export const PRUNE_ROWS = 25
 const bucketOf = (expires: string): string => `((${expires}) / ${BUCKET_MS})::integer`
 
 const IS_TOMBSTONE = `(s.value is null and s.expires > ${NOW})`
@@ -37,7 +37,7 @@ const IN_NAMESPACE = 's.namespace = :namespace collate "POSIX"'
 const keyIs = (key: string): string => `s.key = any(array[${key}])`
 
 /**
- * A touch is not worth a sync of the disk: should the server crash, what it may lose of touches is the last 0.6 s
+ * A touch is not worth a sync of the disk, nor is a step of pruning, which a later one would repeat: should the server crash, what it may lose of touches is the last 0.6 s
  * (wal_writer_delay, three times), and a session then ends earlier by what such a touch had gained. Asked once for each
  * statement, before anything else; it holds for the statement's own commit.
  */
@@ -380,7 +380,7 @@ export function sessionStatements(table: string) {
         select pg_try_advisory_xact_lock(hashtextextended('bodhi-session prune ${table} ' || :namespace, 0)) as won
       ), candidates as materialized (
         select s.key from ${table} s
-        where (select won from turn)
+        where (select won from turn) and ${COMMITS_LATER}
           and s.namespace = :namespace and s.expires_bucket <= ${bucketOf(NOW)}
           and (s.expires <= ${NOW} or ${bucketOf('s.expires')} > s.expires_bucket)
         order by s.expires_bucket limit ${PRUNE_ROWS} for update skip locked

@@ -111,7 +111,7 @@ test('a statement is planned once for each connection, however small the first b
   expect(await pool.queryText(plans, [many.name], 'a test')).toEqual([{ custom_plans: 0, generic_plans: 20 }])
 })
 
-test('touches alone commit without waiting for the disk, and leave the connection as it was', async () => {
+test('touches and pruning alone commit without waiting for the disk, and leave the connection as it was', async () => {
   await fillTable(20)
   const storage = await openStorage(database.url, { maxConnections: 1 })
   expect(await storage.insert(sessionId('a'), { value: '{}', userId: null })).toBeDefined()
@@ -120,7 +120,8 @@ test('touches alone commit without waiting for the disk, and leave the connectio
   for (const [name, part] of Object.entries(statements)) {
     const isAsynchronous = (statement: Statement) => statement.text.includes('synchronous_commit')
     const some = statementsIn(part).filter(isAsynchronous)
-    expect(some, name).toHaveLength(name === 'touch' ? 2 : 0) // for one and for many, without a timeout of their own
+    // Touches for one and for many, without a timeout of their own.
+    expect(some, name).toHaveLength({ touch: 2, prune: 1 }[name] ?? 0)
     for (const statement of some) {
       // Asked for before any row is looked at, and not once for each.
       expect(await planOf(pool, statement)).toMatch(/One-Time Filter: .*'off'[\s\S]*Index Scan/)
