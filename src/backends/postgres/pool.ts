@@ -123,6 +123,7 @@ export class ConnectionPool {
         // The driver lets an empty password of the URL win over a callback; its type does not know callbacks here.
         if (password) Object.assign(this, { password: () => password().catch(this.#giveUpConnecting) })
         if (sendsPlanning()) {
+          // @types/pg leaves the method out.
           const startup = (this as unknown as Starting).getStartupConf()
           Object.assign(this, { getStartupConf: () => ({ ...startup, ...PLANNING }) })
         }

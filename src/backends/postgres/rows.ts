@@ -43,11 +43,7 @@ export const SEEN: Selection<SeenRow> = {
 export const TIMES: Selection<TimesRow> = {
   columns: `${SEEN.columns}, s.last_active_at, s.version`,
   read: (columns) => ({
-    id: idAt(columns, 0),
-    createdAt: Number(columns[1]),
-    expiresAt: Number(columns[2]),
-    idleTimeoutMs: numberOrNull(columns, 3),
-    now: Number(columns[4]),
+    ...SEEN.read(columns),
     lastActiveAt: Number(columns[5]),
     version: Number(columns[6])
   })
@@ -55,6 +51,7 @@ export const TIMES: Selection<TimesRow> = {
 
 export const SESSION: Selection<StoredSession> = {
   columns: `${TIMES.columns}, s.user_id, s.value`,
+  // Written out, not made from the above: every load comes by here.
   read: (columns) => ({
     id: idAt(columns, 0),
     createdAt: Number(columns[1]),

@@ -131,7 +131,7 @@ export function userContract(contract: Harness): void {
     contract.test('revoke with a user id that turned out to be undefined refuses', async (store) => {
       const sessions = await store.connect()
       const { id, token } = await sessions.create({ user_id: 'ada' })
-      const userId = undefined as unknown as string
+      const userId = undefined as unknown as string // as from JavaScript, or an index that the compiler trusts
       await rejectsWith('SESSION_CONFIGURATION', sessions.revoke(id, { userId }))
       assert.ok(await sessions.load(token))
     })
